@@ -110,6 +110,14 @@ impl Deb {
     }
 }
 
+/// Packages by name and version, for messages.
+pub(super) fn names(packages: &[Deb]) -> String {
+    let names = packages
+        .iter()
+        .map(|deb| format!("{} {}", deb.name, deb.version));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// A member of the `ar` archive: its full name and its bytes.
 type Member<'a> = (&'a str, &'a [u8]);
 

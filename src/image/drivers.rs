@@ -1,10 +1,11 @@
 //! Collects the kernel modules of an image: the machine's, its ribbon-cable camera's and the board file's, and writes the list
 //! that `/init` follows. Refuses a kernel that cannot do the board's job.
 
+use super::board_text::ETC;
+use super::deb::names;
 use super::kernel::Kernel;
 use super::machine::{self, Driver, Job, Needs, STICK_MODULES};
 use super::modules::{Module, Modules, canonical};
-use super::system::{ETC, names};
 use super::{Files, Recipe, package_failure};
 use crate::board::Board;
 use crate::board::firmware::Machine;

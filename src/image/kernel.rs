@@ -1,18 +1,13 @@
 //! Reads a kernel's Debian packages: the kernel itself, its device trees and its modules.
 
 use super::deb::{Deb, DebError};
-use super::modules::Modules;
+use super::modules::{Modules, is_of_a_name};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// `ARM\x64` at this place marks a kernel for 64-bit ARM.
 const ARM64_MAGIC: std::ops::Range<usize> = 0x38..0x3c;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// Whether releases and modules may have this byte in their names.
-pub(super) fn is_of_a_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte)
-}
 
 /// The contents of a kernel's packages.
 pub struct Kernel {

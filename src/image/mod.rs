@@ -35,6 +35,7 @@
 //! its name only when complete.
 
 pub mod apt;
+mod board_text;
 pub mod boot_files;
 mod config;
 pub mod deb;

@@ -1,12 +1,16 @@
 //! A kernel's modules: which exist, what each needs, and their load order.
 
 use super::deb::{Deb, DebError};
-use super::kernel::is_of_a_name;
 use super::limits::{self, AtMost};
 use crate::toml_file::did_you_mean;
 use lzma_rust2::XzReader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+
+/// Whether releases and modules may have this byte in their names.
+pub(super) fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte)
+}
 
 /// A kernel's modules by name; `-` and `_` in names are equivalent, and stored as `_`.
 #[derive(Default)]

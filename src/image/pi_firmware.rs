@@ -1,9 +1,9 @@
 //! What a card needs for the Raspberry Pi's own firmware: start files, overlays, trial boots, and its camera settings.
 
 use super::config;
+use super::deb::names;
 use super::machine::needs;
 use super::sensor;
-use super::system::names;
 use super::{Files, Recipe, package_failure};
 use crate::board::firmware::Machine;
 use crate::camera::CameraConfig;

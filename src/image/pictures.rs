@@ -1,6 +1,6 @@
 //! Puts the pictures that a board file names instead of a camera (`[camera.still]`) on the card.
 
-use super::system::{ETC, with_text};
+use super::board_text::{ETC, with_text};
 use super::{Files, Recipe, limits};
 use crate::camera::CameraConfig;
 use crate::failure::{Cause, Failure};

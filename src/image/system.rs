@@ -1,6 +1,8 @@
 //! Collects the contents of an image: the initramfs, and the files of each partition.
 
+use super::board_text::{ETC, with_text};
 use super::boot_files::{self, CommandLine};
+use super::deb::names;
 use super::initramfs::Initramfs;
 use super::machine::{Needs, needs};
 use super::manifest::{File, Manifest, Package};
@@ -16,12 +18,9 @@ use crate::toml_file::Word;
 use crate::update::chooser::{self, Chooser};
 use crate::update::{install, label};
 use std::path::Path;
-use toml::de::DeTable;
 
 /// Folders that `/init` mounts something on.
 const FOLDERS: [&str; 6] = ["dev", "proc", "sys", "run", "tmp", "data"];
-/// Where the board file is, and files that it names by relative path.
-pub(super) const ETC: &str = "etc/eyelet";
 
 /// The contents of an image, and what is known about it.
 pub struct System {
@@ -296,14 +295,6 @@ fn device_trees(
     Ok(files)
 }
 
-/// Packages by name and version, for messages.
-pub(super) fn names(packages: &[Deb]) -> String {
-    let names = packages
-        .iter()
-        .map(|deb| format!("{} {}", deb.name, deb.version));
-    names.collect::<Vec<_>>().join(", ")
-}
-
 /// Copies the shell and its licence from its package. Returns the package.
 fn add_shell(
     recipe: &Recipe<'_>,
@@ -365,27 +356,6 @@ fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Fai
     Ok(files)
 }
 
-/// The board file's text with a new value for an existing key; everything else, including comments, stays.
-pub(super) fn with_text(board_text: &str, key: &[&str], value: impl Into<toml::Value>) -> String {
-    let (root, _) = DeTable::parse_recoverable(board_text);
-    let (last, tables) = key.split_last().unwrap_or((&"", &[]));
-    let table = tables.iter().try_fold(root.get_ref(), |table, name| {
-        table.get(*name)?.get_ref().as_table()
-    });
-    let span = table
-        .and_then(|table| table.get(*last))
-        .map(toml::Spanned::span);
-    match span {
-        Some(span) => format!(
-            "{}{}{}",
-            &board_text[..span.start],
-            value.into(),
-            &board_text[span.end..]
-        ),
-        None => board_text.to_owned(),
-    }
-}
-
 fn archive(program: &[u8], files: &Files) -> Vec<u8> {
     let mut archive = Initramfs::default();
     for folder in FOLDERS {
@@ -402,36 +372,4 @@ fn archive(program: &[u8], files: &Files) -> Vec<u8> {
         }
     }
     archive.finish_compressed()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_one_value_of_a_board_file_is_replaced() {
-        let text = "# a board\nmodel = \"old\" # with a remark\n[decide]\nhold_ms = 1\n";
-        assert_eq!(
-            with_text(text, &["model"], "/models/my \"net\".onnx"),
-            "# a board\nmodel = '/models/my \"net\".onnx' # with a remark\n[decide]\nhold_ms = 1\n"
-        );
-    }
-
-    #[test]
-    fn a_key_of_a_table_is_replaced_where_it_is() {
-        let key = ["display", "font"];
-        for (text, replaced) in [
-            (
-                "[display]\nfont = 'a.ttf' # mine\n[display.none]\n",
-                "[display]\nfont = \"/f\" # mine\n[display.none]\n",
-            ),
-            ("display.font = \"a.ttf\"\n", "display.font = \"/f\"\n"),
-            (
-                "font = 'a'\n[display.none]\n",
-                "font = 'a'\n[display.none]\n",
-            ),
-        ] {
-            assert_eq!(with_text(text, &key, "/f"), replaced);
-        }
-    }
 }

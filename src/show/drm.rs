@@ -36,7 +36,6 @@ use output::{Output, OutputError};
 use pair::Pair;
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::time::Instant;
 
 /// See the module's documentation.
@@ -247,7 +246,7 @@ fn find(config: &DrmConfig) -> Result<(Card, ::drm::control::connector::Info), D
                 cards.push(card);
             }
             Err(error) => {
-                closed.get_or_insert_with(|| unusable(&node, &error));
+                closed.get_or_insert_with(|| DisplayError::of_opening(&node, &error, GONE));
             }
         }
     }
@@ -262,19 +261,8 @@ fn find(config: &DrmConfig) -> Result<(Card, ::drm::control::connector::Info), D
     }
 }
 
-fn unusable(node: &Path, error: &io::Error) -> DisplayError {
-    let node = node.display();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => DisplayError::Unusable(format!(
-            "cannot open the display {node}: {error}; add the user to the group video (usermod -aG video USER) and log in again"
-        )),
-        // It disappeared between being listed and being opened.
-        io::ErrorKind::NotFound => DisplayError::Absent(format!(
-            "cannot open the display {node}: {error}; check its cable and driver"
-        )),
-        _ => DisplayError::Unusable(format!("cannot open the display {node}: {error}")),
-    }
-}
+/// What to do about a node that disappeared between being listed and being opened.
+const GONE: &str = "check its cable and driver";
 
 fn refused(name: &str, timing: &Timing, error: &OutputError) -> DisplayError {
     DisplayError::Unusable(match error {
@@ -290,14 +278,15 @@ fn refused(name: &str, timing: &Timing, error: &OutputError) -> DisplayError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn refusals_say_what_to_do() {
         let denied = io::Error::from_raw_os_error(libc::EACCES);
-        let error = unusable(Path::new("/dev/dri/card0"), &denied);
+        let error = DisplayError::of_opening(Path::new("/dev/dri/card0"), &denied, GONE);
         assert!(error.to_string().contains("group video"), "{error}");
         let gone = io::Error::from_raw_os_error(libc::ENOENT);
-        let error = unusable(Path::new("/dev/dri/card0"), &gone);
+        let error = DisplayError::of_opening(Path::new("/dev/dri/card0"), &gone, GONE);
         assert!(matches!(error, DisplayError::Absent(_)));
         let timing = Timing {
             width_px: 4096,

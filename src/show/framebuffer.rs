@@ -20,7 +20,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often unchanged rows are rewritten.
@@ -135,8 +135,8 @@ impl FramebufferDisplay {
         let listed = listed();
         let found = chosen(&listed, config.driver.as_deref()).map_err(DisplayError::Absent)?;
         let node = found.node();
-        let file = open_node(&node).map_err(|error| unusable(&node, &error))?;
-        let (var, fix) = fb_sys::screen_info(&file).map_err(|error| unusable(&node, &error))?;
+        let file = open_node(&node).map_err(|error| cannot_open(&node, &error))?;
+        let (var, fix) = fb_sys::screen_info(&file).map_err(|error| cannot_open(&node, &error))?;
         let name = format!("{} ({})", found.driver, node.display());
         let mode = Mode::of(&var, &fix).map_err(|reason| {
             DisplayError::Unusable(format!("the display {name} cannot be drawn on: {reason}"))
@@ -144,7 +144,7 @@ impl FramebufferDisplay {
         check_size(config, &mode, &name)?;
         let orientation = config.orientation;
         if mode.palette {
-            fb_sys::set_palette_332(&file).map_err(|error| unusable(&node, &error))?;
+            fb_sys::set_palette_332(&file).map_err(|error| cannot_open(&node, &error))?;
         }
         let (width_px, height_px) = orientation.rotation.turn((mode.width_px, mode.height_px));
         let depth = match mode.bits_per_pixel {
@@ -332,17 +332,9 @@ fn open_node(node: &PathBuf) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(node)
 }
 
-fn unusable(node: &std::path::Path, error: &io::Error) -> DisplayError {
-    let node = node.display();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => DisplayError::Unusable(format!(
-            "cannot open the display {node}: {error}; add the user to the group video (usermod -aG video USER) and log in again"
-        )),
-        io::ErrorKind::NotFound => DisplayError::Absent(format!(
-            "/proc/fb lists a display, but there is no {node}; check that udev or devtmpfs is running"
-        )),
-        _ => DisplayError::Unusable(format!("cannot open the display {node}: {error}")),
-    }
+fn cannot_open(node: &Path, error: &io::Error) -> DisplayError {
+    let absent = "/proc/fb lists it: check that udev or devtmpfs is running";
+    DisplayError::of_opening(node, error, absent)
 }
 
 fn check_size(config: &FramebufferConfig, mode: &Mode, name: &str) -> Result<(), DisplayError> {

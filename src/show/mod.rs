@@ -64,6 +64,7 @@ use canvas::Orientation;
 use layout::Surface;
 use panel::{Bus, Lines};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One display, of one kind: `[display.KIND]`. A board has up to [`crate::limits::DISPLAYS`] of them.
@@ -286,6 +287,20 @@ pub enum DisplayError {
     /// It worked, and then failed (full disk, device gone).
     #[error("{0}")]
     Failed(String),
+}
+
+impl DisplayError {
+    /// Why a display's node cannot be opened; `absent` says what to do if there is none.
+    fn of_opening(node: &Path, error: &io::Error, absent: &str) -> Self {
+        let why = format!("cannot open the display {}: {error}", node.display());
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Unusable(format!(
+                "{why}; add the user to the group video (usermod -aG video USER) and log in again"
+            )),
+            io::ErrorKind::NotFound => Self::Absent(format!("{why}; {absent}")),
+            _ => Self::Unusable(why),
+        }
+    }
 }
 
 impl From<DisplayError> for Failure {

@@ -2,6 +2,7 @@
 //! with a 4 x 4 ordered dither on a black-and-white display. A picture with a different aspect ratio is centred in its place.
 
 use super::canvas::Canvas;
+use super::pixel::luma;
 use crate::preprocess::Crop;
 use crate::show::Depth;
 use embedded_graphics::prelude::{Point, Size};
@@ -112,9 +113,11 @@ fn fitted(place: Rectangle, (width_px, height_px): (u32, u32)) -> Rectangle {
 /// Dithers row `y` of a picture to black and white.
 fn dither(row: &mut [u8], y: usize) {
     for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-        let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
-        let luma = (r * 77 + g * 150 + b * 29) >> 8;
-        pixel.fill(if luma > DITHER[y % 4][x % 4] { 255 } else { 0 });
+        pixel.fill(if u32::from(luma(pixel)) > DITHER[y % 4][x % 4] {
+            255
+        } else {
+            0
+        });
     }
 }
 

@@ -114,7 +114,7 @@ impl Packing {
 }
 
 /// BT.601 luma in 8-bit fixed point; white is 255.
-fn luma(pixel: &[u8]) -> u8 {
+pub(super) fn luma(pixel: &[u8]) -> u8 {
     let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     ((r * 77 + g * 150 + b * 29) >> 8) as u8
 }

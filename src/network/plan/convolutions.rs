@@ -5,6 +5,7 @@ use super::arena::{Need, Places};
 use super::groups::{Bands, conv_of};
 use super::pack::Pitches;
 use crate::network::graph::{Conv, Shape, Window};
+use crate::network::run::Fill;
 use crate::network::run::steps::{
     AnyConv, Block, ConvStep, DepthwiseStep, Front, Pad, Slots, Work,
 };
@@ -164,16 +165,16 @@ impl Planner<'_> {
         Ok(Input { x, front, convs })
     }
 
-    /// A row of padding of at least `bytes`, shared by all layers that pad with `value`; it lives for the whole run.
-    fn padding_row(&mut self, bytes: usize, value: u8) -> Need {
-        if let Some(fill) = self.fills.iter_mut().find(|f| f.2 == value) {
-            fill.1 = fill.1.max(bytes);
-            self.needs.grow(fill.0, bytes);
-            return fill.0;
+    /// A row of padding of at least `bytes`, shared by all layers that pad with `byte`; it lives for the whole run.
+    fn padding_row(&mut self, bytes: usize, byte: u8) -> Need {
+        if let Some(fill) = self.fills.iter_mut().find(|f| f.byte == byte) {
+            fill.bytes = fill.bytes.max(bytes);
+            self.needs.grow(fill.at, bytes);
+            return fill.at;
         }
-        let need = self.needs.add(bytes, 0, usize::MAX);
-        self.fills.push((need, bytes, value));
-        need
+        let at = self.needs.add(bytes, 0, usize::MAX);
+        self.fills.push(Fill { at, bytes, byte });
+        at
     }
 
     /// `bytes` of memory per thread in one step.

@@ -34,7 +34,7 @@ use super::kernels::{Half, Kernels};
 use super::run::border::Port;
 use super::run::offset::Offset;
 use super::run::steps::{MAX_KERNEL_ROWS, Step, Work};
-use super::run::{Plan, Row, Segment};
+use super::run::{Fill, Plan, Row, Scratch, Segment};
 use arena::{Need, Needs, Places};
 use groups::{Group, groups};
 use std::ops::Range;
@@ -65,8 +65,7 @@ struct Planner<'a> {
     steps: Vec<Unplaced<'a>>,
     segments: Vec<Range<usize>>,
     rows: Vec<UnplacedRow>,
-    /// Rows of padding: memory, bytes, and the byte they are filled with.
-    fills: Vec<(Need, usize, u8)>,
+    fills: Vec<Fill<Need>>,
     constants: Vec<(Need, Vec<f32>)>,
     /// The most scratch memory that any kernel needs.
     scratch_bytes: usize,
@@ -336,15 +335,19 @@ impl<'a> Planner<'a> {
             input_offset: input.map(|need| places.of(need)),
             rows: rows.collect(),
             fills: (self.fills.iter())
-                .map(|&(need, bytes, value)| (places.of(need), bytes, value))
+                .map(|&Fill { at, bytes, byte }| Fill {
+                    at: places.of(at),
+                    bytes,
+                    byte,
+                })
                 .collect(),
             constants: (std::mem::take(&mut self.constants).into_iter())
                 .map(|(need, values)| (places.of(need), values))
                 .collect(),
-            scratch: (
-                scratch.map_or(Offset::at_byte(0), |need| places.of(need)),
-                scratch_bytes,
-            ),
+            scratch: Scratch {
+                at: scratch.map_or(Offset::at_byte(0), |need| places.of(need)),
+                bytes_per_thread: scratch_bytes,
+            },
             steps,
         })
     }

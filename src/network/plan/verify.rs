@@ -24,7 +24,7 @@ use crate::network::run::border::Port;
 use crate::network::run::offset::Offset;
 use crate::network::run::steps::{Step, Work};
 use crate::network::run::touch::{Own, Read, Touches, Whose, Write};
-use crate::network::run::{Plan, Segment};
+use crate::network::run::{Fill, Plan, Segment};
 use memory::{Memory, Value};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -156,12 +156,12 @@ impl<'a> Proof<'a> {
         if constants.next().is_some() {
             return Err(Fault::Wrong("a constant of no layer"));
         }
-        for &(at, bytes, value) in &plan.fills {
-            proof.is_there("padding", at, bytes as u64, 1, Value::Fill(value))?;
+        for &Fill { at, bytes, byte } in &plan.fills {
+            proof.is_there("padding", at, bytes as u64, 1, Value::Fill(byte))?;
         }
-        let (at, bytes) = plan.scratch;
-        let scratch = (bytes as u64).saturating_mul(team as u64);
-        proof.inside("scratch memory", at.byte() as u64, scratch, 64)?;
+        let scratch_at = plan.scratch.at.byte() as u64;
+        let scratch_bytes = (plan.scratch.bytes_per_thread as u64).saturating_mul(team as u64);
+        proof.inside("scratch memory", scratch_at, scratch_bytes, 64)?;
         if let Some(input) = &graph.input {
             let at = plan.input_offset.ok_or(Fault::Wrong("no picture"))?;
             let tensor = &graph.tensors[input.tensor.0];
@@ -398,17 +398,17 @@ impl<'a> Proof<'a> {
 
     /// The threads' own memory, with the scratch memory if used.
     fn owned(&self, touches: &Touches) -> Result<Vec<Owned>, Fault> {
-        let (at, bytes) = self.plan.scratch;
+        let bytes_per_thread = self.plan.scratch.bytes_per_thread as u64;
         let scratch = Own {
             what: "scratch memory",
-            at: at.byte() as u64,
-            pitch: bytes as u64,
+            at: self.plan.scratch.at.byte() as u64,
+            pitch: bytes_per_thread,
             bytes: touches.scratch_bytes,
             slack: 0,
             align: 64,
         };
-        if touches.scratch_bytes > bytes as u64 {
-            return Err(Fault::Scratch(touches.scratch_bytes, bytes as u64));
+        if touches.scratch_bytes > bytes_per_thread {
+            return Err(Fault::Scratch(touches.scratch_bytes, bytes_per_thread));
         }
         let used = (touches.scratch_bytes > 0).then_some(&scratch);
         let mut all = Vec::new();

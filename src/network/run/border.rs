@@ -97,6 +97,7 @@ fn to_channels(x: &[f32], pixels: usize, c: usize, y: &mut [MaybeUninit<f32>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::run::Scratch;
 
     #[test]
     fn what_goes_in_comes_out_whatever_the_size_and_the_team() {
@@ -112,7 +113,10 @@ mod tests {
                     let mut arena = vec![0.0f32; 16 + shape.volume()];
                     let values: Vec<f32> = (0..shape.volume()).map(|i| i as f32).collect();
                     let mut out = vec![-1.0; shape.volume()];
-                    let scratch = (Offset::at_byte(0), 0);
+                    let scratch = Scratch {
+                        at: Offset::at_byte(0),
+                        bytes_per_thread: 0,
+                    };
                     let arena_at = arena.as_mut_ptr().cast();
                     let workers: Vec<Worker> = (0..team)
                         .map(|id| Worker::new(arena_at, scratch, id, team))

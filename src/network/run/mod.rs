@@ -61,6 +61,22 @@ pub(crate) struct Segment {
     pub(crate) exports: Vec<Port>,
 }
 
+/// A row of padding, filled once for all runs. `P` is its place: `Offset`, or `Need` while planning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fill<P> {
+    pub(crate) at: P,
+    pub(crate) bytes: usize,
+    /// What each byte is set to.
+    pub(crate) byte: u8,
+}
+
+/// The threads' scratch memory, one thread's after the other's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scratch {
+    pub(crate) at: Offset,
+    pub(crate) bytes_per_thread: usize,
+}
+
 /// A plan that is ready to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -70,12 +86,11 @@ pub(crate) struct Plan {
     /// The picture's offset, if there is a picture.
     pub(crate) input_offset: Option<Offset>,
     pub(crate) rows: Vec<Row>,
-    /// Rows of padding, one per padding byte: `(offset, bytes, value)`, filled once.
-    pub(crate) fills: Vec<(Offset, usize, u8)>,
+    /// Rows of padding, one per padding byte.
+    pub(crate) fills: Vec<Fill<Offset>>,
     /// Constant tensors, until they are copied into the arena.
     pub(crate) constants: Vec<(Offset, Vec<f32>)>,
-    /// Offset and bytes of the first thread's scratch memory; the other threads' follow.
-    pub(crate) scratch: (Offset, usize),
+    pub(crate) scratch: Scratch,
 }
 
 impl Plan {
@@ -277,8 +292,8 @@ pub(crate) fn arena(plan: &mut Plan) -> Result<Aligned, String> {
         let needed = plan.arena_bytes.div_ceil(1 << 20);
         format!("its activations need {needed} MiB, more than there is memory for")
     })?;
-    for &(offset, bytes, value) in &plan.fills {
-        arena.bytes_mut()[offset.byte()..][..bytes].fill(value);
+    for &Fill { at, bytes, byte } in &plan.fills {
+        arena.bytes_mut()[at.byte()..][..bytes].fill(byte);
     }
     for (offset, values) in std::mem::take(&mut plan.constants) {
         let places = arena.bytes_mut()[offset.byte()..].chunks_exact_mut(4);

@@ -1,5 +1,6 @@
 //! Offsets into the arena, and the only code that turns them into pointers.
 
+use super::Scratch;
 use super::threads::share;
 use std::ops::{Add, Range};
 
@@ -50,16 +51,11 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Worker `id` of `team` in an arena; the threads' scratch memory begins at `scratch.0`, with `scratch.1` bytes per thread.
-    pub(super) fn new(
-        arena: *mut u8,
-        (scratch, scratch_bytes): (Offset, usize),
-        id: usize,
-        team: usize,
-    ) -> Self {
+    /// Worker `id` of `team` in an arena.
+    pub(super) fn new(arena: *mut u8, scratch: Scratch, id: usize, team: usize) -> Self {
         Self {
             arena,
-            scratch: arena.wrapping_add(scratch.0 + id * scratch_bytes),
+            scratch: arena.wrapping_add(scratch.at.0 + id * scratch.bytes_per_thread),
             id,
             team,
         }

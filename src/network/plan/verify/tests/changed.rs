@@ -146,14 +146,14 @@ fn other_numbers(plan: &mut Plan, visit: Visit<'_>) {
         visit(at.byte_mut());
     }
     for fill in &mut plan.fills {
-        visit(fill.0.byte_mut());
-        visit(&mut fill.1);
+        visit(fill.at.byte_mut());
+        visit(&mut fill.bytes);
     }
     for constant in &mut plan.constants {
         visit(constant.0.byte_mut());
     }
-    visit(plan.scratch.0.byte_mut());
-    visit(&mut plan.scratch.1);
+    visit(plan.scratch.at.byte_mut());
+    visit(&mut plan.scratch.bytes_per_thread);
     visit(&mut plan.arena_bytes);
 }
 

@@ -315,7 +315,7 @@ fn other_padding(planned: &mut Planned, random: &mut Rng) -> bool {
     if count == 0 {
         return false;
     }
-    planned.plan.fills[random.usize(..count)].2 ^= 1;
+    planned.plan.fills[random.usize(..count)].byte ^= 1;
     true
 }
 
@@ -515,7 +515,7 @@ fn over_constant(planned: &mut Planned, random: &mut Rng) -> bool {
 }
 
 fn over_padding(planned: &mut Planned, random: &mut Rng) -> bool {
-    let at = planned.plan.fills.first().map(|f| f.0);
+    let at = planned.plan.fills.first().map(|f| f.at);
     over(planned, random, at)
 }
 
@@ -650,7 +650,7 @@ fn odd_rows(planned: &mut Planned, random: &mut Rng) -> bool {
 
 /// Whether a step uses all of the scratch memory.
 fn scratch_is_used(planned: &Planned) -> bool {
-    let (_, bytes) = planned.plan.scratch;
+    let bytes = planned.plan.scratch.bytes_per_thread;
     let touches = planned
         .plan
         .steps
@@ -662,7 +662,7 @@ fn scratch_is_used(planned: &Planned) -> bool {
 
 fn small_scratch(planned: &mut Planned, _: &mut Rng) -> bool {
     let used = scratch_is_used(planned);
-    planned.plan.scratch.1 -= if used { 64 } else { 0 };
+    planned.plan.scratch.bytes_per_thread -= if used { 64 } else { 0 };
     used
 }
 
@@ -674,7 +674,7 @@ fn scratch_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     };
     // Make room in the arena.
     planned.plan.arena_bytes += 1 << 20;
-    planned.plan.scratch.0 = *result(&mut planned.plan.steps[step].work);
+    planned.plan.scratch.at = *result(&mut planned.plan.steps[step].work);
     true
 }
 
@@ -788,7 +788,7 @@ fn no_segment(planned: &mut Planned, _: &mut Rng) -> bool {
 
 /// It is copied into the arena all the same.
 fn no_layer(planned: &mut Planned, _: &mut Rng) -> bool {
-    let at = planned.plan.fills.first().map(|f| f.0);
+    let at = planned.plan.fills.first().map(|f| f.at);
     let at = at.or(planned.plan.input_offset);
     let constants = &mut planned.plan.constants;
     at.map(|at| constants.push((at, vec![1.0]))).is_some()

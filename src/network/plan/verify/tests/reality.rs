@@ -22,8 +22,8 @@ fn may_write(planned: &Planned, touches: &Touches, id: usize) -> (Vec<bool>, Vec
         }
     }
     if touches.scratch_bytes > 0 {
-        let (first, bytes) = planned.plan.scratch;
-        let at = first.byte() + id * bytes;
+        let scratch = planned.plan.scratch;
+        let at = scratch.at.byte() + id * scratch.bytes_per_thread;
         own[at..at + touches.scratch_bytes as usize].fill(true);
     }
     for own_memory in &touches.own {
