@@ -53,7 +53,7 @@ pub fn add(
         if driver.names.iter().any(|name| firmware.leaves_out(name)) {
             continue;
         }
-        match available(driver, &kernel.modules) {
+        match available(driver, machine, kernel) {
             Some(name) => wanted.push(name),
             None => missing.push(driver),
         }
@@ -92,9 +92,32 @@ pub fn add(
     Ok(left_out)
 }
 
-/// The first of the driver's modules that the kernel has, built in or loadable.
-fn available(driver: &Driver, modules: &Modules) -> Option<&'static str> {
-    driver.names.iter().copied().find(|name| modules.has(name))
+/// The driver's module, built in or loadable. Of several that the kernel has, the first that binds a device of the machine's device
+/// trees; if none says so, the first.
+fn available(driver: &Driver, machine: Machine, kernel: &Kernel) -> Option<&'static str> {
+    let there = || {
+        let names = driver.names.iter().copied();
+        names.filter(|name| kernel.modules.has(name))
+    };
+    if there().nth(1).is_none() {
+        return there().next();
+    }
+    let needs = machine::needs(machine);
+    let trees = kernel.device_trees.iter();
+    let trees: Vec<&[u8]> = trees
+        .filter(|(name, _)| needs.has_tree(name))
+        .map(|(_, tree)| &tree[..])
+        .collect();
+    let binds = |name: &&str| {
+        let compatibles = kernel.modules.compatibles(name);
+        compatibles.iter().any(|compatible| {
+            // Texts of a device tree end with NUL.
+            let text = format!("{compatible}\0");
+            let is_there = |tree: &&[u8]| tree.windows(text.len()).any(|at| at == text.as_bytes());
+            trees.iter().any(is_there)
+        })
+    };
+    there().find(binds).or_else(|| there().next())
 }
 
 /// Whether the board cannot do its job without this driver.

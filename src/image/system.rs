@@ -272,12 +272,7 @@ fn device_trees(
     let mut files: Files = kernel
         .device_trees
         .iter()
-        .filter(|(name, _)| {
-            needs
-                .device_trees
-                .iter()
-                .any(|start| name.starts_with(start))
-        })
+        .filter(|(name, _)| needs.has_tree(name))
         .map(|(name, contents)| (name.clone(), contents.clone()))
         .collect();
     if files.is_empty() && !needs.device_trees.is_empty() {

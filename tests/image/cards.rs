@@ -178,7 +178,7 @@ fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
         [
             "videodev",
             "uvcvideo",
-            "bcm2835_unicam",
+            "bcm2835_unicam_legacy",
             "v4l2_cci",
             "imx219"
         ]
@@ -203,6 +203,48 @@ fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
     let (code, text) = workshop.complaint(&with_sensor(&workshop, "raspberry-pi-3", "imx291"));
     assert_eq!(code, BOARD, "{text}");
     assert!(text.contains("did you mean `imx219`?"), "{text}");
+}
+
+#[test]
+fn of_two_drivers_of_a_receiver_the_one_that_binds_it_is_taken() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let with = |kernel: Vec<u8>| {
+        fs::write(workshop.path("pi-os.deb"), kernel).unwrap();
+        let board = with_sensor(&workshop, "raspberry-pi-5", "imx219");
+        let board = [&board[..], &["--kernel", "pi-os.deb"]].concat();
+        modules(&workshop.disk(&board))
+    };
+    for (kernel, receiver) in [
+        (packages::kernel_of_pi_os(), "rp1_cfe"),
+        (packages::newer_kernel_of_pi_os(), "rp1_cfe_downstream"),
+    ] {
+        let loaded = with(kernel);
+        let expected = [receiver, "v4l2_cci", "imx219"].map(str::to_owned);
+        assert!(loaded.ends_with(&expected), "{loaded:?}");
+        let receivers = loaded.iter().filter(|name| name.starts_with("rp1_cfe"));
+        assert_eq!(receivers.count(), 1, "{loaded:?}");
+    }
+}
+
+#[test]
+fn drivers_that_only_a_kernels_configuration_tells_of_count() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let board = ["--board", "raspberry-pi-5", "--kernel", "pi-os.deb"];
+    fs::write(workshop.path("pi-os.deb"), packages::kernel_of_pi_os()).unwrap();
+    workshop.disk(&board);
+    let without = packages::kernel_of_pi_os_without_pins();
+    fs::write(workshop.path("pi-os.deb"), without).unwrap();
+    let (code, text) = workshop.complaint(&board);
+    assert_eq!(code, PACKAGE, "{text}");
+    let expected =
+        "has no module pinctrl_brcmstb_bcm2712, without which raspberry-pi-5 has no card";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
@@ -396,7 +438,7 @@ fn each_kit_is_a_card_with_all_that_its_parts_need() {
         (
             "raspberry-pi-4-camera-module-3",
             "dtoverlay=imx708",
-            "bcm2835_unicam imx708 dw9807_vcm",
+            "bcm2835_unicam_legacy imx708 dw9807_vcm",
         ),
         (
             "raspberry-pi-4-display-7in",
