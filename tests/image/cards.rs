@@ -8,7 +8,7 @@ const BOARD: i32 = 3;
 const PACKAGE: i32 = 12;
 
 /// A board file of `boards/`, changed: `mine.toml` of the workshop.
-fn mine(workshop: &Workshop, name: &str, changes: &[(&str, &str)]) -> [&'static str; 2] {
+pub fn mine(workshop: &Workshop, name: &str, changes: &[(&str, &str)]) -> [&'static str; 2] {
     let path = format!("{}/boards/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let mut text = fs::read_to_string(path).unwrap();
     for (from, into) in changes {
@@ -21,7 +21,13 @@ fn mine(workshop: &Workshop, name: &str, changes: &[(&str, &str)]) -> [&'static 
 
 fn with_sensor(workshop: &Workshop, name: &str, sensor: &str) -> [&'static str; 2] {
     let device = format!("device = \"auto\"\nsensor = \"{sensor}\"");
-    mine(workshop, name, &[("device = \"auto\"", &device)])
+    let board = mine(workshop, name, &[("device = \"auto\"", &device)]);
+    // The boards' formats are those of webcams.
+    let text = fs::read_to_string(workshop.path("mine.toml")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("formats"));
+    let text: Vec<_> = lines.collect();
+    fs::write(workshop.path("mine.toml"), text.join("\n")).unwrap();
+    board
 }
 
 fn with_config(workshop: &Workshop, name: &str, lines: &str) -> [&'static str; 2] {
@@ -31,7 +37,7 @@ fn with_config(workshop: &Workshop, name: &str, lines: &str) -> [&'static str; 2
 }
 
 /// The modules of an image in load order, by name.
-fn modules(disk: &Disk) -> Vec<String> {
+pub fn modules(disk: &Disk) -> Vec<String> {
     let list = String::from_utf8(disk.in_initramfs("etc/eyelet/modules")).unwrap();
     let lines = list.lines().filter(|line| !line.starts_with('#'));
     let names = lines.map(|line| line.rsplit('/').next().unwrap().replace(".ko", ""));
@@ -197,7 +203,7 @@ fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
     let (code, text) = workshop.complaint(&board);
     assert_eq!(code, BOARD, "{text}");
     assert!(
-        text.contains("camera.v4l2.sensor = \"imx219\": the machine virt"),
+        text.contains("camera: v4l2.sensor = \"imx219\": the machine virt"),
         "{text}"
     );
     let (code, text) = workshop.complaint(&with_sensor(&workshop, "raspberry-pi-3", "imx291"));
