@@ -5,14 +5,14 @@ use super::kernel::Kernel;
 use super::machine::{self, Driver, Job, Needs, STICK_MODULES};
 use super::modules::{Module, Modules, canonical};
 use super::system::{ETC, names};
-use super::{Files, Recipe, package_failure};
+use super::{Files, Recipe, package_failure, panel, sensor};
 use crate::board::Board;
 use crate::board::firmware::Machine;
 use crate::camera::CameraConfig;
 use crate::camera::v4l2::sensor::Sensor;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::show::DisplayConfig;
-use crate::toml_file::Word;
+use crate::toml_file::{Word, did_you_mean};
 use std::fmt::Write;
 
 /// Whether the board's job needs something on the USB port.
@@ -36,6 +36,38 @@ pub fn of_connectors(board: &Board, needs: &Needs) -> &'static [Driver] {
         _ => false,
     });
     if shows_there { needs.drm } else { &[] }
+}
+
+/// Checks `without_modules`: a misspelt name would leave out nothing, without a word.
+pub fn check_left_out(board: &Board) -> Result<(), Failure> {
+    let Some(machine) = board.firmware.machine else {
+        return Ok(());
+    };
+    let known = all_of(machine);
+    for name in &board.firmware.without_modules {
+        if !known.contains(&canonical(name).as_str()) {
+            let what = format!(
+                "firmware.without_modules: a {} has no driver `{name}` to leave out{}",
+                machine.word(),
+                did_you_mean(name, known.iter().copied())
+            );
+            return Err(Failure::new(Cause::Board, what));
+        }
+    }
+    Ok(())
+}
+
+/// The modules of all drivers that a board with this machine may have.
+fn all_of(machine: Machine) -> Vec<&'static str> {
+    let needs = machine::needs(machine);
+    let mut drivers = [needs.drivers, needs.drm].concat();
+    drivers.extend(needs.pins.iter().flat_map(|pins| pins.all()));
+    let sensors = Sensor::WORDS.iter();
+    let parts = sensors.filter_map(|&(_, sensor)| sensor::parts(sensor, machine).ok());
+    drivers.extend(parts.flat_map(|parts| parts.drivers));
+    let names = drivers.iter().flat_map(|driver| driver.names);
+    let nodes = panel::SPI_NODE.iter().chain(panel::I2C_NODE);
+    names.chain(nodes).chain(&STICK_MODULES).copied().collect()
 }
 
 /// Adds the modules to `files`. Returns what a person should know of those that are left out.

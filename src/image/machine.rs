@@ -57,8 +57,17 @@ pub struct Ribbon {
 pub struct Pins {
     /// Of SPI.
     pub spi: Driver,
+    /// Of the buses 1 and 2 of SPI, which may be of another kind.
+    pub spi_1_and_2: Driver,
     /// Of I2C.
     pub i2c: Driver,
+}
+
+impl Pins {
+    /// All of them.
+    pub fn all(&self) -> [Driver; 3] {
+        [self.spi, self.spi_1_and_2, self.i2c]
+    }
 }
 
 /// A driver of a machine.
@@ -321,10 +330,12 @@ static RIBBON_OF_RP1: Ribbon = Ribbon {
 
 static PINS_OF_BCM: Pins = Pins {
     spi: driver(Job::Display, &["spi_bcm2835"], ""),
+    spi_1_and_2: driver(Job::Display, &["spi_bcm2835aux"], ""),
     i2c: driver(Job::Display, &["i2c_bcm2835"], ""),
 };
 
 static PINS_OF_RP1: Pins = Pins {
     spi: driver(Job::Display, &["spi_dw_mmio"], ""),
+    spi_1_and_2: driver(Job::Display, &["spi_dw_mmio"], ""),
     i2c: driver(Job::Display, &["i2c_designware_platform"], ""),
 };

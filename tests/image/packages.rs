@@ -170,6 +170,7 @@ fn kernel_of_pi_os_with(release: &str, config: &str, receivers: &[(&str, &str)])
         ("uvcvideo", "videodev"),
         ("imx219", "v4l2-cci,videodev"),
         ("spi-bcm2835", ""),
+        ("spi-bcm2835aux", ""),
         ("spidev", ""),
         ("i2c-dev", ""),
         ("imx708", "v4l2-cci,videodev"),
