@@ -9,6 +9,7 @@
 mod displays;
 pub mod reload;
 mod start;
+mod trouble;
 pub(crate) mod views;
 
 use crate::board::Board;
@@ -29,6 +30,7 @@ pub use start::Parts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use trouble::{Reason, Trouble};
 use views::Views;
 
 /// First and longest pause between two attempts to open a lost camera.
@@ -40,8 +42,6 @@ const PICTURE_PERIOD: Duration = Duration::from_millis(100);
 const LIVE_FOR: Duration = Duration::from_secs(3);
 /// How often counters and percentiles are logged, unless the interval is set in frames.
 const STATS_PERIOD: Duration = Duration::from_secs(60);
-/// The same problem is reported at most this often.
-const TROUBLE_PERIOD: Duration = Duration::from_secs(10);
 
 /// When the loop ends, and how often it logs its counters.
 #[derive(Debug)]
@@ -80,6 +80,8 @@ pub struct Device {
     past: Counts,
     drawn_at: Instant,
     trouble: Trouble,
+    /// Why the camera is lost.
+    reason: Reason,
     care: Care,
     /// Whether all displays were showing scenes when the last frame was finished.
     is_seen: bool,
@@ -310,12 +312,15 @@ impl Device {
     /// seconds.
     fn lose_camera(&mut self, why: &str) {
         self.waiting = None;
+        // One that was not opened again has said why already.
+        let is_new = self.camera.is_some() && self.reason.is_due(why);
         match &mut self.lost {
             None => self.withdraw(clock::now(), true, why),
             Some(lost) if !lost.is_explained => {
                 lost.is_explained = true;
                 self.serial.trouble("camera", why);
             }
+            Some(_) if is_new => self.serial.trouble("camera", why),
             Some(_) => {}
         }
         if let Some(camera) = self.camera.take() {
@@ -350,6 +355,7 @@ impl Device {
         let Some(lost) = self.lost.take() else {
             return;
         };
+        self.reason = Reason::default();
         let camera = self
             .camera
             .as_ref()
@@ -363,7 +369,12 @@ impl Device {
         match (self.open_camera)() {
             Ok(camera) => self.camera = Some(camera),
             Err(error @ CameraError::Spent(_)) => return Err(error.into()),
-            Err(error) => log::debug!("camera: {error}"),
+            Err(error) => {
+                let why = error.to_string();
+                if self.reason.is_due(&why) {
+                    self.serial.trouble("camera", &why);
+                }
+            }
         }
         Ok(())
     }
@@ -451,31 +462,4 @@ impl Device {
 fn no_frame(why: &Failure) -> Failure {
     let message = format!("no frame could be used; the last one: {why}");
     Failure::new(why.cause, message)
-}
-
-/// Reports a problem at once, and repeats of the same kind only at intervals, with the number suppressed in between.
-#[derive(Debug, Default)]
-struct Trouble {
-    last: Option<(&'static str, Instant)>,
-    suppressed: u64,
-}
-
-impl Trouble {
-    fn report(&mut self, serial: &Serial, part: &'static str, why: &dyn std::fmt::Display) {
-        if self
-            .last
-            .is_some_and(|(last, at)| last == part && at.elapsed() < TROUBLE_PERIOD)
-        {
-            self.suppressed += 1;
-            return;
-        }
-        let more = if self.suppressed > 0 {
-            format!(" ({} more before)", self.suppressed)
-        } else {
-            String::new()
-        };
-        serial.trouble(part, &format!("{why}{more}"));
-        self.last = Some((part, Instant::now()));
-        self.suppressed = 0;
-    }
 }

@@ -223,6 +223,8 @@ mod tests {
                 "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
                 "jetson-orin-nano",
             ),
+            ("NVIDIA Orin Nano Developer Kit", "jetson-orin-nano"),
+            ("NVIDIA Orin NX Developer Kit", "host"),
             ("linux,dummy-virt", "virt"),
             ("Raspberry Pi Model B Rev 2", "host"),
             ("Orange Pi 5", "host"),

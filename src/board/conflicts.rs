@@ -1,6 +1,7 @@
 //! Faults of a board file that show only when its displays are looked at together: a GPIO line used for two pins, and sizes that
 //! no layout fits. Two displays on one device are found where displays are read.
 
+use super::config_txt::overlays;
 use super::{Firmware, Region};
 use crate::show::DisplayConfig;
 use crate::show::cells::Cells;
@@ -54,15 +55,29 @@ impl<'a> Header<'a> {
 
     /// The lines that a bus claims itself. Not SPI's MISO, which no panel needs: Pimoroni's boards use it for a pin of the panel.
     fn lines_of(&self, bus: Bus<'_>) -> &'static [(&'static str, u32)] {
-        // Overlays of this kind move the chip selects or drop them.
-        let mut config = self.config_txt.iter();
-        let are_selects_moved = config.any(|line| line.trim_start().starts_with("dtoverlay=spi0-"));
         match bus.node().to_str() {
-            Some("/dev/spidev0.0" | "/dev/spidev0.1") if are_selects_moved => &SPI_0[..2],
-            Some("/dev/spidev0.0" | "/dev/spidev0.1") => &SPI_0,
+            // Overlays of this kind move the chip selects or drop them.
+            Some("/dev/spidev0.0" | "/dev/spidev0.1") => match self.overlay("spi0-") {
+                Some(_) => &SPI_0[..2],
+                None => &SPI_0,
+            },
+            Some("/dev/spidev1.0" | "/dev/spidev1.1" | "/dev/spidev1.2") => {
+                match self.overlay("spi1-") {
+                    Some(("spi1-1cs", "")) => &SPI_1[..3],
+                    Some(("spi1-2cs", "")) => &SPI_1[..4],
+                    Some(("spi1-3cs", "")) => &SPI_1,
+                    // Parameters may move them.
+                    _ => &SPI_1[..2],
+                }
+            }
             Some("/dev/i2c-1") => &[("SDA", 2), ("SCL", 3)],
             _ => &[],
         }
+    }
+
+    /// The overlay whose name begins so, with its parameters.
+    fn overlay(&self, start: &str) -> Option<(&'a str, &'a str)> {
+        overlays(self.config_txt).find(|(name, _)| name.starts_with(start))
     }
 }
 
@@ -72,6 +87,15 @@ const SPI_0: [(&str, u32); 4] = [
     ("SCLK", 11),
     ("chip select 0", 8),
     ("chip select 1", 7),
+];
+
+/// Lines of SPI 1; how many chip selects it has is up to its overlay.
+const SPI_1: [(&str, u32); 5] = [
+    ("MOSI", 20),
+    ("SCLK", 21),
+    ("chip select 0", 18),
+    ("chip select 1", 17),
+    ("chip select 2", 16),
 ];
 
 /// A line of a GPIO chip, and what uses it.
@@ -204,6 +228,28 @@ mod tests {
             (format!("{SPI}dc_gpio = 8\n"), ""),
             (
                 format!("{SPI}dc_gpio = 8\ndevice = '/dev/spidev1.0'\n{PI}"),
+                "",
+            ),
+            (
+                format!("{SPI}dc_gpio = 20\ndevice = '/dev/spidev1.0'\n{PI}"),
+                "has GPIO line 20 twice, as MOSI of /dev/spidev1.0 and as dc_gpio of display",
+            ),
+            (
+                format!(
+                    "{SPI}dc_gpio = 17\nreset_gpio = 18\ndevice = '/dev/spidev1.0'\n{PI}config_txt = ['dtoverlay=spi1-1cs']\n"
+                ),
+                "has GPIO line 18 twice, as chip select 0 of /dev/spidev1.0 and as reset_gpio of display",
+            ),
+            (
+                format!(
+                    "{SPI}dc_gpio = 16\ndevice = '/dev/spidev1.2'\n{PI}config_txt = ['dtoverlay=spi1-3cs']\n"
+                ),
+                "as chip select 2 of /dev/spidev1.2 and as dc_gpio",
+            ),
+            (
+                format!(
+                    "{SPI}dc_gpio = 18\ndevice = '/dev/spidev1.0'\n{PI}config_txt = ['dtoverlay=spi1-1cs,cs0_pin=24']\n"
+                ),
                 "",
             ),
             (

@@ -7,7 +7,7 @@ use super::conflicts::{self, Header};
 use super::firmware::firmware;
 use super::mount::mount;
 use super::policy::Policy;
-use super::{Board, BoardError, Tier};
+use super::{Board, BoardError, Tier, ribbon};
 use crate::camera::CameraConfig;
 use crate::data_roots::Base;
 use crate::decide::DecideConfig;
@@ -64,6 +64,7 @@ impl Board {
             conflicts::check(top, &displays, &regions, header.as_ref());
             if let Some(camera) = &camera {
                 check_timeout(top, camera, &policy);
+                ribbon::check(top, camera, &firmware);
             }
             Some(Self {
                 name: name.to_owned(),

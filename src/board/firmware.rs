@@ -1,5 +1,6 @@
 //! `[firmware]`: what `eyelet image` needs beyond the rest of the board file to build a whole system.
 
+use crate::camera::v4l2::sensor::Sensor;
 use crate::toml_file::{Table, Word};
 
 /// `[firmware]`; a board file without this table gets the defaults.
@@ -65,6 +66,20 @@ impl Machine {
             | Self::RaspberryPi3
             | Self::RaspberryPi4
             | Self::RaspberryPi5 => true,
+        }
+    }
+
+    /// Why this ribbon-cable camera cannot be used on it; `None` if it can.
+    pub fn refuses(self, sensor: Sensor) -> Option<String> {
+        let name = self.word();
+        match (self, sensor) {
+            (Self::Virt, _) => Some(format!(
+                "the machine {name} has no connector for a ribbon-cable camera"
+            )),
+            (Self::RaspberryPi5, Sensor::Firmware) => Some(format!(
+                "the firmware of a {name} does not process frames: name the camera's own sensor"
+            )),
+            _ => None,
         }
     }
 }

@@ -3,12 +3,14 @@
 //! displays and decisions are read by their own modules.
 
 pub mod choose;
+pub mod config_txt;
 mod conflicts;
 pub mod file;
 pub mod firmware;
 pub mod labelling;
 mod mount;
 pub mod policy;
+mod ribbon;
 
 pub use firmware::Firmware;
 pub use mount::Region;

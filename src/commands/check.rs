@@ -18,6 +18,8 @@ pub struct Args {
 /// Checks the board file, loads and runs the model in the board's pool, and prints what the board would do.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (board, chosen_by) = args.board.board()?;
+    #[cfg(feature = "tools")]
+    crate::image::check_left_out(&board)?;
     print_line(format_args!(
         "board    {} ({}), {chosen_by}",
         board.name, board.description

@@ -4,8 +4,9 @@
 //! ([`Care::is_supervised`]) the policy says how long to wait for a missing camera.
 
 use super::displays::Displays;
+use super::trouble::{Reason, Trouble};
 use super::views::{self, Views};
-use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
+use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE};
 use crate::board::Board;
 use crate::board::labelling::Labelling;
 use crate::camera::{Camera, CameraError, Counts};
@@ -166,6 +167,7 @@ impl Device {
             past: Counts::default(),
             drawn_at: Instant::now(),
             trouble: Trouble::default(),
+            reason: Reason::default(),
             care,
             is_seen: true,
             finished_at: Instant::now(),
@@ -270,7 +272,7 @@ fn holds(board: &Board, model: &Model, shown: &Arc<[String]>) -> Holds {
     }
 }
 
-/// Opens the camera; on a supervised board, waits for one as long as the policy allows and logs why once.
+/// Opens the camera; on a supervised board, waits for one as long as the policy allows and logs why.
 fn open_camera_patiently(
     open: &mut OpenCamera,
     care: &mut Care,
@@ -278,7 +280,7 @@ fn open_camera_patiently(
     mut show_waiting: impl FnMut(&mut Care),
 ) -> Result<Box<dyn Camera>, Failure> {
     let began = Instant::now();
-    let mut is_logged = false;
+    let mut reason = Reason::default();
     loop {
         let error = match open() {
             Ok(camera) => return Ok(camera),
@@ -292,8 +294,7 @@ fn open_camera_patiently(
         show_waiting(care);
         care.waiting(began.elapsed())?;
         let is_booting = care.boot.as_mut().is_some_and(|boot| boot.may_bring_more());
-        if !is_booting && !is_logged {
-            is_logged = true;
+        if !is_booting && reason.is_due(&error.to_string()) {
             log::warn!("no camera yet: {error}; opening it again until it is there");
             care.says("waiting for the camera");
         }

@@ -1,7 +1,7 @@
 //! Checks what a card must contain for its `config.txt`: the Raspberry Pi's firmware does not report a missing file, it just does
 //! not start, or ignores the overlay.
-//! Options: "config.txt" in the Raspberry Pi documentation.
 
+use crate::board::config_txt::{self, text};
 use crate::toml_file::did_you_mean;
 use std::collections::BTreeSet;
 
@@ -40,10 +40,7 @@ pub fn start_files(of: StartFiles, lines: &[String]) -> [String; 2] {
 
 /// The overlays in these lines, in order.
 pub fn overlays(lines: &[String]) -> impl Iterator<Item = &str> {
-    let values = lines.iter().filter_map(|line| value(line, "dtoverlay"));
-    let names = values.filter_map(|value| value.split([',', ':']).next().map(str::trim));
-    // An empty name ends the parameters of the previous overlay.
-    names.filter(|name| !name.is_empty())
+    config_txt::overlays(lines).map(|(name, _)| name)
 }
 
 /// Checks the overlays in `lines` against `there`, the paths of those in the packages; `Err` is a message for the user.
@@ -75,16 +72,6 @@ pub fn check_overlays(
 
 fn number(lines: &[String], key: &str) -> Option<u32> {
     text(lines, key)?.parse().ok()
-}
-
-/// The value of the last line with `key`.
-fn text<'a>(lines: &'a [String], key: &str) -> Option<&'a str> {
-    lines.iter().rev().find_map(|line| value(line, key))
-}
-
-fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    let (name, value) = line.trim().split_once('=')?;
-    (name.trim() == key).then(|| value.trim())
 }
 
 #[cfg(test)]
@@ -130,16 +117,6 @@ mod tests {
         ] {
             assert_eq!(start_files(of, &lines(text)), [start, fixup], "{text}");
         }
-    }
-
-    #[test]
-    fn overlays_are_named_with_and_without_parameters() {
-        let text = "dtoverlay=imx219;dtoverlay=dwc2,dr_mode=host;dtoverlay=;# dtoverlay=x;dtparam=spi=on;dtoverlay=old:a=1";
-        let lines = lines(text);
-        assert_eq!(
-            overlays(&lines).collect::<Vec<_>>(),
-            ["imx219", "dwc2", "old"]
-        );
     }
 
     #[test]

@@ -6,14 +6,14 @@ use super::deb::names;
 use super::kernel::Kernel;
 use super::machine::{self, Driver, Job, Needs, STICK_MODULES};
 use super::modules::{Module, Modules, canonical};
-use super::{Files, Recipe, package_failure};
+use super::{Files, Recipe, package_failure, panel, sensor};
 use crate::board::Board;
 use crate::board::firmware::Machine;
 use crate::camera::CameraConfig;
 use crate::camera::v4l2::sensor::Sensor;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::show::DisplayConfig;
-use crate::toml_file::Word;
+use crate::toml_file::{Word, did_you_mean};
 use std::fmt::Write;
 
 /// Whether the board's job needs something on the USB port.
@@ -39,6 +39,38 @@ pub fn of_connectors(board: &Board, needs: &Needs) -> &'static [Driver] {
     if shows_there { needs.drm } else { &[] }
 }
 
+/// Checks `without_modules`: a misspelt name would leave out nothing, without a word.
+pub fn check_left_out(board: &Board) -> Result<(), Failure> {
+    let Some(machine) = board.firmware.machine else {
+        return Ok(());
+    };
+    let known = all_of(machine);
+    for name in &board.firmware.without_modules {
+        if !known.contains(&canonical(name).as_str()) {
+            let what = format!(
+                "firmware.without_modules: a {} has no driver `{name}` to leave out{}",
+                machine.word(),
+                did_you_mean(name, known.iter().copied())
+            );
+            return Err(Failure::new(Cause::Board, what));
+        }
+    }
+    Ok(())
+}
+
+/// The modules of all drivers that a board with this machine may have.
+fn all_of(machine: Machine) -> Vec<&'static str> {
+    let needs = machine::needs(machine);
+    let mut drivers = [needs.drivers, needs.drm].concat();
+    drivers.extend(needs.pins.iter().flat_map(|pins| pins.all()));
+    let sensors = Sensor::WORDS.iter();
+    let parts = sensors.filter_map(|&(_, sensor)| sensor::parts(sensor, machine).ok());
+    drivers.extend(parts.flat_map(|parts| parts.drivers));
+    let names = drivers.iter().flat_map(|driver| driver.names);
+    let nodes = panel::SPI_NODE.iter().chain(panel::I2C_NODE);
+    names.chain(nodes).chain(&STICK_MODULES).copied().collect()
+}
+
 /// Adds the modules to `files`. Returns what a person should know of those that are left out.
 pub fn add(
     recipe: &Recipe<'_>,
@@ -54,7 +86,7 @@ pub fn add(
         if driver.names.iter().any(|name| firmware.leaves_out(name)) {
             continue;
         }
-        match available(driver, &kernel.modules) {
+        match available(driver, machine, kernel) {
             Some(name) => wanted.push(name),
             None => missing.push(driver),
         }
@@ -93,9 +125,32 @@ pub fn add(
     Ok(left_out)
 }
 
-/// The first of the driver's modules that the kernel has, built in or loadable.
-fn available(driver: &Driver, modules: &Modules) -> Option<&'static str> {
-    driver.names.iter().copied().find(|name| modules.has(name))
+/// The driver's module, built in or loadable. Of several that the kernel has, the first that binds a device of the machine's device
+/// trees; if none says so, the first.
+fn available(driver: &Driver, machine: Machine, kernel: &Kernel) -> Option<&'static str> {
+    let there = || {
+        let names = driver.names.iter().copied();
+        names.filter(|name| kernel.modules.has(name))
+    };
+    if there().nth(1).is_none() {
+        return there().next();
+    }
+    let needs = machine::needs(machine);
+    let trees = kernel.device_trees.iter();
+    let trees: Vec<&[u8]> = trees
+        .filter(|(name, _)| needs.has_tree(name))
+        .map(|(_, tree)| &tree[..])
+        .collect();
+    let binds = |name: &&str| {
+        let compatibles = kernel.modules.compatibles(name);
+        compatibles.iter().any(|compatible| {
+            // Texts of a device tree end with NUL.
+            let text = format!("{compatible}\0");
+            let is_there = |tree: &&[u8]| tree.windows(text.len()).any(|at| at == text.as_bytes());
+            trees.iter().any(is_there)
+        })
+    };
+    there().find(binds).or_else(|| there().next())
 }
 
 /// Whether the board cannot do its job without this driver.

@@ -53,6 +53,8 @@ impl Kernel {
                     device_trees.insert(name.to_owned(), read()?);
                 } else if path.contains("/overlays/") {
                     overlays.insert(name.to_owned(), read()?);
+                } else if path.starts_with("boot/config-") {
+                    modules.add_config(file)?;
                 } else {
                     modules.add_file(path, file)?;
                 }

@@ -34,6 +34,15 @@ pub struct Needs {
     pub pins: Option<&'static Pins>,
 }
 
+impl Needs {
+    /// Whether the device tree of this name is for the machine.
+    pub fn has_tree(&self, name: &str) -> bool {
+        self.device_trees
+            .iter()
+            .any(|start| name.starts_with(start))
+    }
+}
+
 /// A connector for ribbon-cable cameras.
 #[derive(Debug)]
 pub struct Ribbon {
@@ -48,8 +57,17 @@ pub struct Ribbon {
 pub struct Pins {
     /// Of SPI.
     pub spi: Driver,
+    /// Of the buses 1 and 2 of SPI, which may be of another kind.
+    pub spi_1_and_2: Driver,
     /// Of I2C.
     pub i2c: Driver,
+}
+
+impl Pins {
+    /// All of them.
+    pub fn all(&self) -> [Driver; 3] {
+        [self.spi, self.spi_1_and_2, self.i2c]
+    }
 }
 
 /// A driver of a machine.
@@ -57,7 +75,8 @@ pub struct Pins {
 pub struct Driver {
     /// What the machine lacks without it.
     pub job: Job,
-    /// Its module, first by mainline Linux's name, then by Raspberry Pi OS's. One is enough, built in or loadable.
+    /// Its module, first by mainline Linux's name, then by Raspberry Pi OS's. One is enough, built in or loadable; if a kernel has
+    /// several, the one that binds a device of the machine's device trees is taken.
     pub names: &'static [&'static str],
     /// The device it drives, by the `compatible` of mainline's device trees; empty if the device is found in another way.
     pub compatible: &'static str,
@@ -286,6 +305,8 @@ static PI_5: Needs = Needs {
     pins: Some(&PINS_OF_RP1),
 };
 
+// Raspberry Pi OS's kernels have both drivers of a receiver. Mainline's binds only `...-upstream` there, which their device trees
+// do not use: `bcm2835_unicam` since Linux 6.6, `rp1_cfe` since the one after 6.12, which has Raspberry Pi OS's by that name.
 static RIBBON_OF_BCM: Ribbon = Ribbon {
     receiver: &[
         driver(Job::Camera, &["i2c_bcm2835"], ""),
@@ -302,17 +323,19 @@ static RIBBON_OF_BCM: Ribbon = Ribbon {
 static RIBBON_OF_RP1: Ribbon = Ribbon {
     receiver: &[
         driver(Job::Camera, &["i2c_designware_platform"], ""),
-        driver(Job::Camera, &["rp1_cfe"], ""),
+        driver(Job::Camera, &["rp1_cfe", "rp1_cfe_downstream"], ""),
     ],
     firmware: None,
 };
 
 static PINS_OF_BCM: Pins = Pins {
     spi: driver(Job::Display, &["spi_bcm2835"], ""),
+    spi_1_and_2: driver(Job::Display, &["spi_bcm2835aux"], ""),
     i2c: driver(Job::Display, &["i2c_bcm2835"], ""),
 };
 
 static PINS_OF_RP1: Pins = Pins {
     spi: driver(Job::Display, &["spi_dw_mmio"], ""),
+    spi_1_and_2: driver(Job::Display, &["spi_dw_mmio"], ""),
     i2c: driver(Job::Display, &["i2c_designware_platform"], ""),
 };

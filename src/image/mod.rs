@@ -62,6 +62,7 @@ pub use crate::mbr;
 pub use crate::mbr::EYELET_DISK_ID as DISK_ID;
 pub use crate::slot::Slot;
 pub use deb::Deb;
+pub use drivers::check_left_out;
 pub use manifest::Manifest;
 pub use output_file::OutputFile;
 pub use program::find as find_program;

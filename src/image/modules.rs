@@ -7,6 +7,13 @@ use lzma_rust2::XzReader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+/// Drivers that `modules.builtin` does not list where they are built in, because they declare no licence (Raspberry Pi OS's, up to Linux
+/// 6.12 at least), by the options that build them.
+const UNLISTED: [(&str, &str); 2] = [
+    ("CONFIG_BCM2712_MIP=y", "irq_bcm2712_mip"),
+    ("CONFIG_PINCTRL_BCM2712=y", "pinctrl_bcm2712"),
+];
+
 /// Whether releases and modules may have this byte in their names.
 pub(super) fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte)
@@ -91,6 +98,33 @@ impl Modules {
                 .insert(canonical(name), Packed { is_xz, bytes });
         }
         Ok(())
+    }
+
+    /// Adds the drivers that a kernel's configuration alone tells of.
+    pub(super) fn add_config(&mut self, file: &mut dyn Read) -> io::Result<()> {
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        for line in text.lines() {
+            let unlisted = UNLISTED.iter().filter(|(option, _)| *option == line.trim());
+            self.built_in
+                .extend(unlisted.map(|(_, name)| (*name).to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The `compatible` texts of the devices that a loadable module binds: none if it is built in, damaged, or for another bus.
+    pub fn compatibles(&self, name: &str) -> Vec<String> {
+        let packed = self.loadable.get(&canonical(name));
+        let contents = packed.and_then(|packed| packed.unpack(limits::MODULES_BYTES).ok());
+        let contents = contents.unwrap_or_default();
+        let aliases = module_info(&contents, b"\0alias=");
+        let compatibles = aliases.filter_map(|alias| {
+            // Each has two: of a device with this one only, and with more behind it.
+            let one = alias.strip_prefix("of:N*T*C")?;
+            Some(one.strip_suffix("C*").unwrap_or(one).to_owned())
+        });
+        compatibles.collect()
     }
 
     /// Whether there are no loadable modules at all.

@@ -24,19 +24,14 @@ const FIRMWARE_MEMORY_MIB: u32 = 128;
 
 /// What `sensor` needs on `machine`; `Err` says why it is not possible there.
 pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
-    let name = machine.word();
-    let Some(ribbon) = machine::needs(machine).ribbon else {
-        return Err(format!(
-            "the machine {name} has no connector for a ribbon-cable camera"
-        ));
+    let lacks = || {
+        let why = machine.refuses(sensor);
+        why.unwrap_or_else(|| format!("a {} has no drivers for it", machine.word()))
     };
+    let ribbon = machine::needs(machine).ribbon.ok_or_else(lacks)?;
     let own: &[Driver] = match sensor {
         Sensor::Firmware => {
-            let Some(driver) = ribbon.firmware else {
-                return Err(format!(
-                    "the firmware of a {name} does not process frames: name the camera's own sensor"
-                ));
-            };
+            let driver = ribbon.firmware.ok_or_else(lacks)?;
             return Ok(Parts {
                 config: vec![
                     "start_x=1".to_owned(),
@@ -58,4 +53,19 @@ pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
         ],
         drivers: [ribbon.receiver, own].concat(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_the_drivers_of_the_cameras_that_its_board_files_may_name() {
+        for &(name, machine) in Machine::WORDS {
+            for &(camera, sensor) in Sensor::WORDS {
+                let why = parts(sensor, machine).err();
+                assert_eq!(why, machine.refuses(sensor), "{name}, {camera}");
+            }
+        }
+    }
 }

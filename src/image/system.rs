@@ -43,6 +43,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         check_version(recipe.version)?;
     }
     // Report quick faults first: unpacking a kernel takes seconds.
+    drivers::check_left_out(recipe.board)?;
     let (program, note) = program::read(recipe.program)?;
     let mut notes = Vec::from_iter(note);
     let model = ModelFiles::gather(recipe.model, &DataRoots::of_this_machine())?;
@@ -153,7 +154,8 @@ fn cautions(recipe: &Recipe<'_>, machine: Machine, of_pi_os: bool) -> Result<Vec
         ));
     }
     for display in &recipe.board.displays {
-        match panel::lack(display, needs, of_pi_os) {
+        let lines = &recipe.board.firmware.config_txt;
+        match panel::lack(display, needs, of_pi_os, lines) {
             Some(lack) if display.settings().is_required() => return Err(package_failure(lack)),
             lack => notes.extend(lack),
         }
@@ -271,12 +273,7 @@ fn device_trees(
     let mut files: Files = kernel
         .device_trees
         .iter()
-        .filter(|(name, _)| {
-            needs
-                .device_trees
-                .iter()
-                .any(|start| name.starts_with(start))
-        })
+        .filter(|(name, _)| needs.has_tree(name))
         .map(|(name, contents)| (name.clone(), contents.clone()))
         .collect();
     if files.is_empty() && !needs.device_trees.is_empty() {

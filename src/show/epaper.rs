@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 
 /// A full refresh takes 2 s (Waveshare's wiki, 2.13") to 4 s (GxEPD2, 2.9" V2); the rest is margin for cold.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
+/// How long the module's supply may take to rise before the controller hears a reset.
+const POWER_UP_MS: u32 = 20;
 /// Waveshare recommends a refresh once a day, as quoted by a user (wiki of Madelena/esphome-weatherman-dashboard).
 const FULL_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -84,13 +86,13 @@ impl EpaperDisplay {
         Self::wired(config, wiring, busy, power, own)
     }
 
-    /// The same on an open bus; `power` is high.
+    /// The same on an open bus; `power` has just become high, and reset is.
     ///
     /// # Errors
     /// As for [`Self::open`].
     pub fn wired(
         config: &EpaperConfig,
-        wiring: Wiring,
+        mut wiring: Wiring,
         busy: Box<dyn Input>,
         power: Option<Box<dyn Output>>,
         own: Option<&'static Letters>,
@@ -103,6 +105,9 @@ impl EpaperDisplay {
             config.panel.word(),
             config.link.device.display()
         );
+        if power.is_some() {
+            wiring.delay.delay_ms(POWER_UP_MS);
+        }
         let mut controller = Ssd1680::new(wiring, busy, config.panel);
         controller.set_up().map_err(|error| {
             let why = bus::cannot_set_up(&name, &error) + ", and busy_gpio";

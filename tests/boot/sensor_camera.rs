@@ -66,6 +66,11 @@ fn a_card_for_a_sensor_loads_its_drivers_and_applies_its_overlay() {
         "raspberry-pi-3",
         &[
             ("[camera.v4l2]", "[camera.v4l2]\nsensor = \"imx219\""),
+            // Those of webcams.
+            (
+                "formats = [\"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\", \"rgb24\", \"bgr24\", \"grey\"]\n",
+                "",
+            ),
             ("machine = \"raspberry-pi-3\"", machine),
         ],
     );

@@ -3,16 +3,18 @@
 use crate::Act::{CutJpeg, HalfJpeg, Lost, Old, Picture, Silent, Stall};
 use crate::{
     Act, Counting, SIDE_PX, board, is_lost, model, opened_by, run, run_cared_on, scripted, serial,
-    until,
+    until, warnings_of,
 };
 use eyelet::board::policy::Policy;
 use eyelet::camera::{Camera, CameraError, Next, SLICE};
 use eyelet::care::Care;
 use eyelet::clock;
 use eyelet::device::reload::Reload;
-use eyelet::device::{Device, Limits};
+use eyelet::device::{Device, Limits, OpenCamera, Parts};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
+use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -320,5 +322,70 @@ fn a_class_is_live_for_three_seconds_after_its_frame_was_captured() {
             .all(|(_, state, class)| is_lost(*state) && class.is_none()),
         "{:?}",
         &shown[lost_at..back_at]
+    );
+}
+
+/// Fails to be opened for these reasons, one after the other, and then is a camera without pictures.
+fn opened_after(reasons: &[&'static str]) -> OpenCamera {
+    let mut left: VecDeque<_> = reasons.iter().copied().collect();
+    let mut camera = scripted(Vec::new());
+    Box::new(move || match left.pop_front() {
+        Some(reason) => Err(CameraError::Unusable(reason.into())),
+        None => camera(),
+    })
+}
+
+/// Each reason is reported once, and again only after a while.
+#[test]
+fn why_a_camera_cannot_be_opened_again_is_reported_whenever_it_changes() {
+    let mut first = scripted(vec![Picture(1), Lost]);
+    let mut others = opened_after(&["no camera", "no camera", "unusable format", "no camera"]);
+    let mut is_first = true;
+    let open_camera: OpenCamera = Box::new(move || match std::mem::take(&mut is_first) {
+        true => first(),
+        false => others(),
+    });
+    let serial = Serial::new(false, Instant::now(), "unknown");
+    let mut device = Device::start_with(board(), model(), serial, open_camera, Vec::new()).unwrap();
+    let stop = AtomicBool::new(false);
+    let warnings = warnings_of(|| assert_eq!(device.run(&until(&stop)), Ok(1)));
+    let reasons: Vec<_> = warnings
+        .iter()
+        .filter(|line| line.contains("no camera") || line.contains("unusable format"))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "camera: no camera",
+            "camera: unusable format",
+            "camera: no camera"
+        ]
+    );
+    assert!(
+        warnings.iter().any(|line| line.contains("No such device")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn why_there_is_no_camera_at_start_is_reported_whenever_it_changes() {
+    let mut care = Care::unwatched(Policy::default());
+    care.watch(Box::new(Counting::default()));
+    let parts = Parts {
+        board: board(),
+        model: model(),
+        serial: serial(),
+        open_camera: opened_after(&["no camera", "no camera", "unusable format"]),
+        displays: Vec::new(),
+        care,
+    };
+    let stop = AtomicBool::new(false);
+    let warnings = warnings_of(|| {
+        Device::start_watched(parts, &stop).unwrap();
+    });
+    let waits = "opening it again until it is there";
+    assert_eq!(
+        warnings,
+        ["no camera", "unusable format"].map(|why| format!("no camera yet: {why}; {waits}"))
     );
 }

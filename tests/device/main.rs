@@ -25,6 +25,7 @@ use eyelet::preprocess::Mount;
 use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
 use eyelet::{Failure, clock};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -209,6 +210,38 @@ fn board() -> Board {
 /// A small network.
 fn model() -> Model {
     Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap()
+}
+
+thread_local! {
+    /// What this thread has warned of.
+    static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let text = record.args().to_string();
+            WARNINGS.with_borrow_mut(|warnings| warnings.push(text));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// What `job` warns of.
+fn warnings_of(job: impl FnOnce()) -> Vec<String> {
+    // Another test may have been faster.
+    let _ = log::set_logger(&Warnings);
+    log::set_max_level(log::LevelFilter::Warn);
+    WARNINGS.take();
+    job();
+    WARNINGS.take()
 }
 
 fn serial() -> Serial {

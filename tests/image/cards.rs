@@ -8,7 +8,7 @@ const BOARD: i32 = 3;
 const PACKAGE: i32 = 12;
 
 /// A board file of `boards/`, changed: `mine.toml` of the workshop.
-fn mine(workshop: &Workshop, name: &str, changes: &[(&str, &str)]) -> [&'static str; 2] {
+pub fn mine(workshop: &Workshop, name: &str, changes: &[(&str, &str)]) -> [&'static str; 2] {
     let path = format!("{}/boards/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let mut text = fs::read_to_string(path).unwrap();
     for (from, into) in changes {
@@ -21,7 +21,13 @@ fn mine(workshop: &Workshop, name: &str, changes: &[(&str, &str)]) -> [&'static 
 
 fn with_sensor(workshop: &Workshop, name: &str, sensor: &str) -> [&'static str; 2] {
     let device = format!("device = \"auto\"\nsensor = \"{sensor}\"");
-    mine(workshop, name, &[("device = \"auto\"", &device)])
+    let board = mine(workshop, name, &[("device = \"auto\"", &device)]);
+    // The boards' formats are those of webcams.
+    let text = fs::read_to_string(workshop.path("mine.toml")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("formats"));
+    let text: Vec<_> = lines.collect();
+    fs::write(workshop.path("mine.toml"), text.join("\n")).unwrap();
+    board
 }
 
 fn with_config(workshop: &Workshop, name: &str, lines: &str) -> [&'static str; 2] {
@@ -31,7 +37,7 @@ fn with_config(workshop: &Workshop, name: &str, lines: &str) -> [&'static str; 2
 }
 
 /// The modules of an image in load order, by name.
-fn modules(disk: &Disk) -> Vec<String> {
+pub fn modules(disk: &Disk) -> Vec<String> {
     let list = String::from_utf8(disk.in_initramfs("etc/eyelet/modules")).unwrap();
     let lines = list.lines().filter(|line| !line.starts_with('#'));
     let names = lines.map(|line| line.rsplit('/').next().unwrap().replace(".ko", ""));
@@ -178,7 +184,7 @@ fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
         [
             "videodev",
             "uvcvideo",
-            "bcm2835_unicam",
+            "bcm2835_unicam_legacy",
             "v4l2_cci",
             "imx219"
         ]
@@ -197,12 +203,54 @@ fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
     let (code, text) = workshop.complaint(&board);
     assert_eq!(code, BOARD, "{text}");
     assert!(
-        text.contains("camera.v4l2.sensor = \"imx219\": the machine virt"),
+        text.contains("camera: v4l2.sensor = \"imx219\": the machine virt"),
         "{text}"
     );
     let (code, text) = workshop.complaint(&with_sensor(&workshop, "raspberry-pi-3", "imx291"));
     assert_eq!(code, BOARD, "{text}");
     assert!(text.contains("did you mean `imx219`?"), "{text}");
+}
+
+#[test]
+fn of_two_drivers_of_a_receiver_the_one_that_binds_it_is_taken() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let with = |kernel: Vec<u8>| {
+        fs::write(workshop.path("pi-os.deb"), kernel).unwrap();
+        let board = with_sensor(&workshop, "raspberry-pi-5", "imx219");
+        let board = [&board[..], &["--kernel", "pi-os.deb"]].concat();
+        modules(&workshop.disk(&board))
+    };
+    for (kernel, receiver) in [
+        (packages::kernel_of_pi_os(), "rp1_cfe"),
+        (packages::newer_kernel_of_pi_os(), "rp1_cfe_downstream"),
+    ] {
+        let loaded = with(kernel);
+        let expected = [receiver, "v4l2_cci", "imx219"].map(str::to_owned);
+        assert!(loaded.ends_with(&expected), "{loaded:?}");
+        let receivers = loaded.iter().filter(|name| name.starts_with("rp1_cfe"));
+        assert_eq!(receivers.count(), 1, "{loaded:?}");
+    }
+}
+
+#[test]
+fn drivers_that_only_a_kernels_configuration_tells_of_count() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let board = ["--board", "raspberry-pi-5", "--kernel", "pi-os.deb"];
+    fs::write(workshop.path("pi-os.deb"), packages::kernel_of_pi_os()).unwrap();
+    workshop.disk(&board);
+    let without = packages::kernel_of_pi_os_without_pins();
+    fs::write(workshop.path("pi-os.deb"), without).unwrap();
+    let (code, text) = workshop.complaint(&board);
+    assert_eq!(code, PACKAGE, "{text}");
+    let expected =
+        "has no module pinctrl_brcmstb_bcm2712, without which raspberry-pi-5 has no card";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
@@ -396,7 +444,7 @@ fn each_kit_is_a_card_with_all_that_its_parts_need() {
         (
             "raspberry-pi-4-camera-module-3",
             "dtoverlay=imx708",
-            "bcm2835_unicam imx708 dw9807_vcm",
+            "bcm2835_unicam_legacy imx708 dw9807_vcm",
         ),
         (
             "raspberry-pi-4-display-7in",

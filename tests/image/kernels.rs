@@ -24,7 +24,7 @@ fn lacks(machine: Machine, kernel: &Kernel) -> Vec<String> {
     let trees: Vec<&[u8]> = kernel
         .device_trees
         .iter()
-        .filter(|(name, _)| (needs.device_trees.iter()).any(|start| name.starts_with(start)))
+        .filter(|(name, _)| needs.has_tree(name))
         .map(|(_, tree)| &tree[..])
         .collect();
     let mut lacks = Vec::new();

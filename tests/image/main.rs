@@ -11,6 +11,7 @@ mod kernels;
 mod named;
 mod packages;
 mod pictures;
+mod pins;
 mod signed;
 mod update;
 mod volumes;

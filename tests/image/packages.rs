@@ -30,20 +30,21 @@ const BUILT_IN: [&str; 17] = [
     "raspberrypi-cpufreq",
 ];
 
-/// A Raspberry Pi 5's drivers.
-const PI_5: [&str; 11] = [
-    "irq-bcm2712-mip",
+/// A Raspberry Pi 5's drivers that such a list has; the others are [`PI_5_CONFIG`]'s.
+const PI_5: [&str; 9] = [
     "clk-rp1",
     "pinctrl-rp1",
     "rp1_pci",
     "dwc3",
     "xhci-plat-hcd",
     "gpio-brcmstb",
-    "pinctrl-brcmstb-bcm2712",
     "sdhci-brcmstb",
     "i2c-designware-platform",
     "i2c-brcmstb",
 ];
+
+/// What Raspberry Pi OS builds in without a licence, so that no list has it.
+const PI_5_CONFIG: &str = "# Linux/arm64\nCONFIG_BCM2712_MIP=y\n# CONFIG_PINCTRL_BCM2835 is not set\nCONFIG_PINCTRL_BCM2712=y\n";
 
 /// A list of what is built in.
 fn built_in(names: &[&str]) -> String {
@@ -94,72 +95,112 @@ pub fn kernel_in_parts() -> [Vec<u8>; 3] {
 
 /// Raspberry Pi OS's kernel: device trees of its own names, overlays, drivers for ribbon-cable cameras.
 pub fn kernel_of_pi_os() -> Vec<u8> {
-    let release = "6.12.25+rpt-rpi-v8";
-    let (library, modules) = (
-        format!("./usr/lib/linux-image-{release}"),
-        format!("./usr/lib/modules/{release}"),
-    );
-    let module = |info: &str| format!("\x7fELF\0{info}\0").into_bytes();
-    let sensor = module("depends=v4l2-cci,videodev");
-    let receiver = module("depends=videodev");
-    let known = built_in(&BUILT_IN) + &built_in(&PI_5);
-    deb(
-        &format!("linux-image-{release}"),
-        "1:6.12.25-1+rpt1",
-        ".gz",
+    kernel_of_pi_os_with(
+        "6.12.25+rpt-rpi-v8",
+        PI_5_CONFIG,
+        &[("rp1-cfe", "raspberrypi,rp1-cfe")],
+    )
+}
+
+/// A newer one, with mainline's driver of a Raspberry Pi 5's receiver beside its own.
+pub fn newer_kernel_of_pi_os() -> Vec<u8> {
+    kernel_of_pi_os_with(
+        "6.18.50+rpt-rpi-v8",
+        PI_5_CONFIG,
         &[
-            (&format!("./boot/vmlinuz-{release}"), &kernel_image()),
-            (&format!("{library}/broadcom/bcm2710-rpi-3-b.dtb"), b"pi 3"),
-            (
-                &format!("{library}/broadcom/bcm2710-rpi-zero-2-w.dtb"),
-                b"zero",
-            ),
-            (&format!("{library}/broadcom/bcm2711-rpi-4-b.dtb"), b"pi 4"),
-            (&format!("{library}/overlays/imx219.dtbo"), b"the sensor"),
-            (&format!("{library}/broadcom/bcm2712-rpi-5-b.dtb"), b"pi 5"),
-            (&format!("{library}/overlays/ov5647.dtbo"), b"another"),
-            (&format!("{library}/overlays/imx708.dtbo"), b"a third"),
-            (
-                &format!("{library}/overlays/spi0-2cs.dtbo"),
-                b"chip selects",
-            ),
-            (
-                &format!("{library}/overlays/vc4-kms-dsi-7inch.dtbo"),
-                b"a display",
-            ),
-            (
-                &format!("{library}/overlays/vc4-kms-v3d-pi4.dtbo"),
-                b"connectors",
-            ),
-            (&format!("{library}/overlays/dwc2.dtbo"), b"usb"),
-            (
-                &format!("{library}/overlays/vc4-kms-v3d.dtbo"),
-                b"connectors",
-            ),
-            (&format!("{modules}/modules.builtin"), known.as_bytes()),
-            (&format!("{modules}/kernel/uvcvideo.ko"), &receiver),
-            (&format!("{modules}/kernel/imx219.ko"), &sensor),
-            (&format!("{modules}/kernel/bcm2835-unicam.ko"), &receiver),
-            (&format!("{modules}/kernel/spi-bcm2835.ko"), MODULE),
-            (&format!("{modules}/kernel/spidev.ko"), MODULE),
-            (&format!("{modules}/kernel/i2c-dev.ko"), MODULE),
-            (&format!("{modules}/kernel/imx708.ko"), &sensor),
-            (&format!("{modules}/kernel/dw9807-vcm.ko"), &receiver),
-            (&format!("{modules}/kernel/rp1-cfe.ko"), &receiver),
-            (&format!("{modules}/kernel/bcm2835-v4l2.ko"), &receiver),
-            (
-                &format!("{modules}/kernel/rpi-panel-attiny-regulator.ko"),
-                MODULE,
-            ),
-            (&format!("{modules}/kernel/tc358762.ko"), MODULE),
-            (&format!("{modules}/kernel/panel-simple.ko"), MODULE),
-            (&format!("{modules}/kernel/v4l2-cci.ko"), MODULE),
-            (&format!("{modules}/kernel/snd-soc-hdmi-codec.ko"), MODULE),
-            (&format!("{modules}/kernel/vc4.ko"), &module("depends=cec")),
-            (&format!("{modules}/kernel/cec.ko"), MODULE),
-            (&format!("{modules}/kernel/videodev.ko"), MODULE),
+            ("rp1-cfe", "raspberrypi,rp1-cfe-upstream"),
+            ("rp1-cfe-downstream", "raspberrypi,rp1-cfe"),
         ],
     )
+}
+
+/// One whose configuration does not tell of a Raspberry Pi 5's pins.
+pub fn kernel_of_pi_os_without_pins() -> Vec<u8> {
+    kernel_of_pi_os_with(
+        "6.12.25+rpt-rpi-v8",
+        "CONFIG_BCM2712_MIP=y\nCONFIG_PINCTRL_BCM2712=m\n",
+        &[("rp1-cfe", "raspberrypi,rp1-cfe")],
+    )
+}
+
+/// A driver that binds devices of this `compatible`.
+fn binds(compatible: &str) -> Vec<u8> {
+    let alias = format!("alias=of:N*T*C{compatible}");
+    format!("\x7fELF\0license=GPL\0{alias}C*\0{alias}\0depends=videodev\0").into_bytes()
+}
+
+/// A device tree, as far as it is looked at.
+fn device_tree(name: &str, compatible: &str) -> Vec<u8> {
+    format!("{name}\0\0\x03{compatible}\0okay\0").into_bytes()
+}
+
+/// With these drivers of a Raspberry Pi 5's receiver; there are two of the older ones' receiver.
+fn kernel_of_pi_os_with(release: &str, config: &str, receivers: &[(&str, &str)]) -> Vec<u8> {
+    let library = format!("./usr/lib/linux-image-{release}");
+    let modules = format!("./usr/lib/modules/{release}");
+    let known = built_in(&BUILT_IN) + &built_in(&PI_5);
+    let mut files = vec![
+        (format!("./boot/vmlinuz-{release}"), kernel_image()),
+        (format!("./boot/config-{release}"), config.into()),
+        (format!("{modules}/modules.builtin"), known.into_bytes()),
+    ];
+    for (name, compatible) in [
+        ("bcm2710-rpi-3-b", "brcm,bcm2835-unicam"),
+        ("bcm2710-rpi-zero-2-w", "brcm,bcm2835-unicam"),
+        ("bcm2711-rpi-4-b", "brcm,bcm2835-unicam"),
+        ("bcm2712-rpi-5-b", "raspberrypi,rp1-cfe"),
+    ] {
+        let tree = device_tree(name, compatible);
+        files.push((format!("{library}/broadcom/{name}.dtb"), tree));
+    }
+    for (name, contents) in [
+        ("imx219", "the sensor"),
+        ("ov5647", "another"),
+        ("imx708", "a third"),
+        ("spi0-2cs", "chip selects"),
+        ("spi1-1cs", "another bus"),
+        ("vc4-kms-dsi-7inch", "a display"),
+        ("vc4-kms-v3d-pi4", "connectors"),
+        ("vc4-kms-v3d", "connectors"),
+        ("dwc2", "usb"),
+    ] {
+        files.push((format!("{library}/overlays/{name}.dtbo"), contents.into()));
+    }
+    for (name, needed) in [
+        ("uvcvideo", "videodev"),
+        ("imx219", "v4l2-cci,videodev"),
+        ("spi-bcm2835", ""),
+        ("spi-bcm2835aux", ""),
+        ("spidev", ""),
+        ("i2c-dev", ""),
+        ("imx708", "v4l2-cci,videodev"),
+        ("dw9807-vcm", "videodev"),
+        ("bcm2835-v4l2", "videodev"),
+        ("rpi-panel-attiny-regulator", ""),
+        ("tc358762", ""),
+        ("panel-simple", ""),
+        ("v4l2-cci", ""),
+        ("snd-soc-hdmi-codec", ""),
+        ("vc4", "cec"),
+        ("cec", ""),
+        ("videodev", ""),
+    ] {
+        let module = format!("\x7fELF\0depends={needed}\0").into_bytes();
+        files.push((format!("{modules}/kernel/{name}.ko"), module));
+    }
+    let of_bcm = [
+        ("bcm2835-unicam", "brcm,bcm2835-unicam-upstream"),
+        ("bcm2835-unicam-legacy", "brcm,bcm2835-unicam"),
+    ];
+    for (name, compatible) in of_bcm.iter().chain(receivers) {
+        files.push((format!("{modules}/kernel/{name}.ko"), binds(compatible)));
+    }
+    let files: Vec<File<'_>> = files
+        .iter()
+        .map(|(path, contents)| (&path[..], &contents[..]))
+        .collect();
+    let version = format!("1:{}-1+rpt1", release.split('+').next().unwrap());
+    deb(&format!("linux-image-{release}"), &version, ".gz", &files)
 }
 
 /// A kernel's package with the files that a Debian kernel has: an image, device trees, modules.

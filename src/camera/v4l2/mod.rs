@@ -312,7 +312,8 @@ fn screened(path: &Path) -> Result<(Node, Identity), CameraError> {
     }
 }
 
-/// Extends the driver's 32-bit frame counter past its wrap-around.
+/// Extends the driver's 32-bit frame counter past its wrap-around. A driver that starts again at 0 (some do when a stream recovers) has
+/// gone on by one.
 #[derive(Debug, Default)]
 struct Sequence {
     last: Option<u32>,
@@ -321,8 +322,9 @@ struct Sequence {
 
 impl Sequence {
     fn extend(&mut self, sequence: u32) -> u64 {
-        self.total += match self.last {
-            Some(last) => u64::from(sequence.wrapping_sub(last)),
+        self.total += match self.last.map(|last| sequence.wrapping_sub(last)) {
+            Some(step) if step > u32::MAX / 2 => 1,
+            Some(step) => u64::from(step),
             None => u64::from(sequence),
         };
         self.last = Some(sequence);
@@ -397,5 +399,12 @@ mod tests {
         assert_eq!(sequence.extend(u32::MAX - 1), u64::from(u32::MAX) - 1);
         assert_eq!(sequence.extend(1), u64::from(u32::MAX) + 2);
         assert_eq!(sequence.extend(4), u64::from(u32::MAX) + 5);
+    }
+
+    #[test]
+    fn a_counter_that_starts_again_is_no_wrap_around() {
+        let mut sequence = Sequence::default();
+        let counts = [7, 8, 0, 1, 3, 2].map(|count| sequence.extend(count));
+        assert_eq!(counts, [7, 8, 9, 10, 12, 13]);
     }
 }

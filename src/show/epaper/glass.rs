@@ -34,6 +34,18 @@ pub(super) struct Played {
     pub is_asleep: bool,
     pub has_power: bool,
     pub bytes: usize,
+    /// How long it has been waited for, and for how long when the first reset came.
+    pub waited: Duration,
+    pub reset_after: Option<Duration>,
+}
+
+/// Waits for no time, and notes how long that would have been.
+pub(super) struct Noted(pub Paper);
+
+impl DelayNs for Noted {
+    fn delay_ns(&mut self, ns: u32) {
+        self.0.played().waited += Duration::from_nanos(ns.into());
+    }
 }
 
 #[derive(Clone)]
@@ -71,6 +83,8 @@ impl Paper {
             is_asleep: false,
             has_power: true,
             bytes: 0,
+            waited: Duration::ZERO,
+            reset_after: None,
         })))
     }
 
@@ -230,6 +244,8 @@ impl Output for Reset {
         if !high {
             let mut played = self.0.played();
             (played.is_asleep, played.is_busy) = (false, played.is_stuck);
+            let waited = played.waited;
+            played.reset_after.get_or_insert(waited);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! E-paper on a simulated panel.
 
-use super::glass::Paper;
+use super::glass::{Noted, Paper};
 use super::*;
 use crate::show::copy::Holds;
 use crate::show::played::{scene, verdict};
@@ -104,6 +104,16 @@ fn the_paper_changes_with_class_state_and_notice_alone() {
         let lost = State::CameraLost { since };
         assert_eq!(changes(&scene(lost, None)), is_new, "{seconds} s");
     }
+}
+
+#[test]
+fn the_supply_has_time_to_rise_before_the_first_reset() {
+    let config = config("panel = 'waveshare-2in13-v4'");
+    let paper = Paper::of(&config);
+    let delay = Box::new(Noted(paper.clone()));
+    paper.display_with(&config, delay).unwrap();
+    let after = paper.played().reset_after.unwrap();
+    assert_eq!(after, Duration::from_millis(20));
 }
 
 #[test]

@@ -4,6 +4,10 @@
 //! step. The rest is patience: a sensor shows a setting some frames late, and stepping again before that would apply the step
 //! twice. So each step waits until its effect is visible. An all-white or all-black picture tells only the direction; the step is
 //! then six stops, after which there is something to measure.
+//!
+//! Clipped highlights are the exception to one good reading: a small bright area looks darker than it is as soon as it clips, so the
+//! picture could get brighter and darker by turns for ever. The setting at which highlights clipped is therefore remembered, and
+//! approached from below by half of what is left each time.
 
 use super::meter::Reading;
 use super::setting::{Limits, Setting};
@@ -39,6 +43,24 @@ const DARK: f32 = 0.001;
 /// If more than this fraction of the picture clips, there is no telling how much too bright it is.
 const BLIND_CLIPPED: f32 = 0.9;
 
+/// A scene whose light differs by more than this, for [`LASTS_FRAMES`], is another one.
+const OTHER_SCENE_STOPS: f32 = 0.25;
+
+/// Highlights that clip cost less than this: a picture that is darker by it is of another scene.
+const DARKER_STOPS: f32 = 1.5;
+
+/// A setting that was too bright for the highlights of a scene.
+#[derive(Debug, Clone, Copy)]
+struct Ceiling {
+    product: f64,
+    /// The frame that should show the setting below it.
+    from: u64,
+    /// The scene's light (mean and highlights) at a setting below it.
+    scene: Option<[f64; 2]>,
+    /// For how many readings the light has differed from that.
+    differed: u32,
+}
+
 /// A step whose effect has not been seen yet.
 #[derive(Debug, Clone, Copy)]
 struct Step {
@@ -57,6 +79,7 @@ pub(super) struct Controller {
     /// Frames before this one are ignored.
     from: u64,
     step: Option<Step>,
+    ceiling: Option<Ceiling>,
     /// For how many readings a small error has lasted.
     lasted: u32,
 }
@@ -70,6 +93,7 @@ impl Controller {
             delay_frames: delay_frames.min(MAX_DELAY_FRAMES),
             from: skipped,
             step: None,
+            ceiling: None,
             lasted: 0,
         }
     }
@@ -79,7 +103,7 @@ impl Controller {
         if frame < self.from || self.is_late(frame, reading) {
             return None;
         }
-        let stops = error_stops(reading);
+        let stops = self.below_ceiling(error_stops(reading), frame, reading);
         self.lasted = match stops.abs() {
             size if size < BAND_STOPS => 0,
             _ => self.lasted.saturating_add(1),
@@ -88,21 +112,64 @@ impl Controller {
         if self.lasted == 0 || !is_due {
             return None;
         }
-        let product = self.limits.product(self.setting) * f64::from(stops).exp2();
-        let next = self.limits.split(product);
+        let product = self.limits.product(self.setting);
+        let next = self.limits.split(product * f64::from(stops).exp2());
         if next == self.setting {
             return None;
         }
-        let taken = self.limits.product(next) / self.limits.product(self.setting);
+        let taken = self.limits.product(next) / product;
         self.setting = next;
         self.lasted = 0;
         self.from = current.max(frame).saturating_add(self.delay_frames);
+        if stops < 0.0 && reading.clipped > 0.0 {
+            self.ceiling = Some(Ceiling {
+                product,
+                from: self.from,
+                scene: None,
+                differed: 0,
+            });
+        }
         self.step = Some(Step {
             before: *reading,
             stops: taken.log2() as f32,
             from: self.from,
         });
         Some(next)
+    }
+
+    /// Of a step up in the same scene at most half of the way to where its highlights clipped, and nothing if that is little: noise
+    /// alone would make such a step.
+    fn below_ceiling(&mut self, stops: f32, frame: u64, reading: &Reading) -> f32 {
+        let product = self.limits.product(self.setting);
+        let Some(ceiling) = self.ceiling.as_mut().filter(|_| stops < DARKER_STOPS) else {
+            self.ceiling = None;
+            return stops;
+        };
+        let light =
+            [reading.mean, reading.highlights].map(|part| f64::from(part.max(DARK)) / product);
+        // A sensor may be late with a step that is too small to be waited for.
+        if ceiling.scene.is_none() && (stops > 0.0 || frame >= ceiling.from + PATIENCE_FRAMES) {
+            ceiling.scene = Some(light);
+        }
+        let Some(before) = ceiling.scene else {
+            return stops;
+        };
+        let is_same =
+            |(now, before): (f64, f64)| (now / before).log2().abs() < OTHER_SCENE_STOPS.into();
+        ceiling.differed = match light.into_iter().zip(before).all(is_same) {
+            true => 0,
+            false => ceiling.differed + 1,
+        };
+        if ceiling.differed >= LASTS_FRAMES {
+            self.ceiling = None;
+            return stops;
+        }
+        let most = (ceiling.product / product).log2() as f32 / 2.0;
+        match stops {
+            down if down <= 0.0 => down,
+            up if up.min(most) < 2.0 * BAND_STOPS => 0.0,
+            up => up.min(most),
+        }
     }
 
     /// The driver did not accept the setting: this is the actual one, and the next reading counts.

@@ -32,6 +32,58 @@ fn window(x: u32, y: u32) -> f32 {
     if is_window { 30.0 } else { room(x, y) }
 }
 
+/// A wall with a bright area and one of the same size that is the next brightest, at about 1.
+#[derive(Debug, Clone, Copy)]
+struct Patch {
+    side_px: u32,
+    /// How bright it is, and by how much of that its parts differ.
+    bright: f32,
+    spread: f32,
+    wall: f32,
+}
+
+impl Patch {
+    fn light(self, x: u32, y: u32) -> f32 {
+        let spot = (x / 4 * 7919 + y / 4 * 104_729) % 1000;
+        let spot = spot as f32 / 1000.0;
+        let is_in = |left: u32, top: u32| {
+            (left..left + self.side_px).contains(&x) && (top..top + self.side_px).contains(&y)
+        };
+        if is_in(80, 8) {
+            self.bright * (1.0 + self.spread * (2.0 * spot - 1.0))
+        } else if is_in(12, 60) {
+            0.9 + 0.1 * spot
+        } else {
+            self.wall * (0.5 + spot)
+        }
+    }
+
+    /// 2 to 5 % of the picture, 1.5 to 5 times as bright as the next brightest.
+    fn all() -> impl Iterator<Item = Self> {
+        let walls = [0.2, 0.3, 0.35, 0.45];
+        let kinds = [0.0, 0.1, 0.2, 0.4]
+            .into_iter()
+            .flat_map(move |spread| walls.map(|wall| (spread, wall)));
+        let brights = [16, 20, 25]
+            .into_iter()
+            .flat_map(|side_px| [1.5, 2.0, 3.0, 5.0].map(|bright| (side_px, bright)));
+        brights.flat_map(move |(side_px, bright)| {
+            kinds.clone().map(move |(spread, wall)| Self {
+                side_px,
+                bright,
+                spread,
+                wall,
+            })
+        })
+    }
+}
+
+/// The light of each pixel.
+fn lit(scene: impl Fn(u32, u32) -> f32) -> Vec<f32> {
+    let all = 0..WIDTH_PX * HEIGHT_PX;
+    all.map(|at| scene(at % WIDTH_PX, at / WIDTH_PX)).collect()
+}
+
 struct Sensor {
     limits: Limits,
     /// The light of each pixel.
@@ -96,7 +148,13 @@ fn limits(law: Law, codes: (i64, i64)) -> Limits {
 }
 
 impl Rig {
-    fn new(limits: Limits, scene: Scene, bits: u32, delay: u64, seed: u64) -> Self {
+    fn new(
+        limits: Limits,
+        scene: impl Fn(u32, u32) -> f32,
+        bits: u32,
+        delay: u64,
+        seed: u64,
+    ) -> Self {
         let start = Setting {
             lines: 800,
             code: limits.gain.map_or(0, |(least, _, _)| least),
@@ -107,9 +165,7 @@ impl Rig {
             .collect();
         let sensor = Sensor {
             limits: limits.clone(),
-            scene: (0..WIDTH_PX * HEIGHT_PX)
-                .map(|at| scene(at % WIDTH_PX, at / WIDTH_PX))
-                .collect(),
+            scene: lit(scene),
             noise,
             light: 2e-4,
             bits,
@@ -347,5 +403,62 @@ fn a_sensor_that_is_late_is_waited_for() {
                 readings[59]
             );
         }
+    }
+}
+
+/// A small bright area looks darker than it is once it clips. The setting comes to rest all the same, and not where the area
+/// clips, unless the picture is as dark for it as it may be.
+#[test]
+fn a_small_bright_area_does_not_make_the_exposure_swing() {
+    let mut count = 0;
+    for patch in Patch::all() {
+        count += 1;
+        let mut rig = Rig::new(
+            limits(IMX219, (0, 232)),
+            |x, y| patch.light(x, y),
+            10,
+            2,
+            count,
+        );
+        rig.sensor.light = 8e-4;
+        let readings = rig.run(90);
+        let late = rig.changes.iter().filter(|(at, _)| *at >= 60);
+        assert_eq!(late.count(), 0, "{patch:?}: {:?}", rig.changes);
+        let last = readings[89];
+        let is_guarded = last.mean < 0.09 * 1.1;
+        // Of an even area all clips or nothing; of an uneven one its brightest parts may.
+        let most = if patch.spread == 0.0 { 0.05 } else { 0.5 };
+        assert!(is_guarded || last.blown() < most, "{patch:?}: {last:?}");
+        assert!((0.08..0.21).contains(&last.mean), "{patch:?}: {last:?}");
+    }
+    assert_eq!(count, 192);
+}
+
+/// What clipped in one scene holds nothing back in the next.
+#[test]
+fn without_the_bright_area_the_picture_is_as_bright_as_ever() {
+    for patch in Patch::all() {
+        let mut rig = Rig::new(limits(IMX219, (0, 232)), |x, y| patch.light(x, y), 10, 2, 9);
+        rig.sensor.light = 8e-4;
+        rig.run(90);
+        let dim = Patch {
+            bright: patch.wall,
+            ..patch
+        };
+        let mut fresh = Rig::new(limits(IMX219, (0, 232)), |x, y| dim.light(x, y), 10, 2, 9);
+        fresh.sensor.light = 8e-4;
+        let expected = fresh.run(90)[89].mean;
+        rig.sensor.scene = lit(|x, y| dim.light(x, y));
+        let found = rig.run(30)[29].mean;
+        assert!(
+            (found / expected).log2().abs() < SETTLED_STOPS,
+            "{patch:?}: {found}, not {expected}"
+        );
+        // Nor when the light goes.
+        rig.sensor.scene = lit(|x, y| patch.light(x, y));
+        rig.run(90);
+        rig.sensor.light /= 4.0;
+        let dark = rig.run(60)[59];
+        assert!((0.08..0.21).contains(&dark.mean), "{patch:?}: {dark:?}");
     }
 }
