@@ -56,7 +56,7 @@ impl Model {
         } = classes(&hints, score_count, labels, roots)?;
         let output = model(own.clone(), label_offset, Vec::new()).output;
         let choice = inspected.choice.as_ref();
-        facts.extend(choice.map(|choice| facts::of_choice(choice, false)));
+        facts.extend(choice.map(|choice| facts::of_choice(choice, None)));
         facts.extend(facts_of_output(&output, inspected));
         facts.push(facts::of_precision(None));
         facts.push(facts::of_labels(

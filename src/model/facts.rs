@@ -154,8 +154,8 @@ pub fn crop_rule(input: &InputSpec) -> Source {
     }
 }
 
-/// The fact about the output with the scores, where the file has several.
-pub fn of_choice(choice: &Choice, is_stated: bool) -> Fact {
+/// The fact about the output with the scores, where the file has several; `stated` says where its name is stated, if it is.
+pub fn of_choice(choice: &Choice, stated: Option<Source>) -> Fact {
     const SHOWN: usize = 8;
     let names = |all: &[String]| {
         let shown = all.iter().take(SHOWN).map(|name| text(name));
@@ -165,13 +165,13 @@ pub fn of_choice(choice: &Choice, is_stated: bool) -> Fact {
     Fact {
         key: "output.name",
         value: text(&choice.name),
-        source: match choice.possible.len() {
-            _ if is_stated => Source::Stated,
-            0 | 1 => Source::Graph(format!(
+        source: match (stated, choice.possible.len()) {
+            (Some(stated), _) => stated,
+            (None, 0 | 1) => Source::Graph(format!(
                 "of its outputs {} it is the only one that looks like scores",
                 names(&choice.all)
             )),
-            _ => Source::Doubtful(format!(
+            (None, _) => Source::Doubtful(format!(
                 "its outputs {} could all be the scores, and this is the likeliest",
                 names(&choice.possible)
             )),

@@ -248,7 +248,10 @@ impl Model {
         };
         let mut all_facts = facts::of_input(&input, source);
         if let Some(choice) = &outline.before.choice {
-            all_facts.push(facts::of_choice(choice, output_name.is_some()));
+            all_facts.push(facts::of_choice(
+                choice,
+                output_name.as_ref().map(|_| Source::Stated),
+            ));
         }
         all_facts.extend(facts::of_output(&output, source));
         let stated = named.definition.labels.as_deref();

@@ -124,3 +124,40 @@ fn stored(tensor: &TensorProto) -> Option<Vec<f32>> {
     let values = Const::read(tensor.clone()).ok()?.floats();
     matches!(values.len(), 1 | MOST).then_some(values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::onnx::{float_tensor, test_node, typed_tensor};
+    use tract_onnx::pb::tensor_proto::DataType;
+
+    #[test]
+    fn constants_of_one_or_three_values_are_computed_and_no_others() {
+        let graph = GraphProto {
+            node: vec![
+                test_node("DequantizeLinear", &["q", "scale", "zero"], &["real"], &[]),
+                test_node("Mul", &["real", "three"], &["product"], &[]),
+                test_node("Unsqueeze", &["product", "axes"], &["moved"], &[]),
+                test_node("Relu", &["three"], &["other"], &[]),
+                test_node("Add", &["circle", "scale"], &["circle"], &[]),
+            ],
+            initializer: vec![
+                typed_tensor("q", &[1], DataType::Uint8, vec![130]),
+                float_tensor("scale", &[], vec![0.5]),
+                typed_tensor("zero", &[], DataType::Uint8, vec![128]),
+                float_tensor("three", &[3], vec![1.0, 2.0, 3.0]),
+                float_tensor("two", &[2], vec![1.0, 2.0]),
+            ],
+            ..GraphProto::default()
+        };
+        let few = Few::of(&graph);
+        assert_eq!(few.one("real"), Some(1.0));
+        assert_eq!(few.per_channel("real"), Some([1.0; 3]));
+        assert_eq!(few.values("moved"), Some(vec![1.0, 2.0, 3.0]));
+        for name in ["two", "other", "circle", "nothing"] {
+            assert_eq!(few.values(name), None, "{name}");
+        }
+        assert_eq!(few.one("three"), None);
+        assert!(few.is_constant("two") && !few.is_constant("nothing"));
+    }
+}

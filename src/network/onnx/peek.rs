@@ -365,6 +365,16 @@ mod tests {
         assert_eq!(of(64).values, [7; 64]);
         assert!(of(65).values.is_empty());
         assert_eq!(of(65).head.name, "t");
+        let integers = |count: usize| {
+            let tensor = TensorProto {
+                int64_data: vec![-1; count],
+                ..TensorProto::default()
+            };
+            TensorOutline::decode(&tensor.encode_to_vec()[..]).unwrap()
+        };
+        // A negative number takes ten bytes.
+        assert_eq!(integers(6).integers, [-1; 6]);
+        assert!(integers(7).integers.is_empty());
         // 127 bytes and 2^63 of raw_data that do not exist.
         for bytes in [
             &[0x4a, 0x7f][..],

@@ -46,9 +46,13 @@ pub fn hardly_classifier(graph: &GraphProto, count: Option<usize>) -> Option<Str
         return None;
     }
     let producers = producers(graph);
-    let last = behind(&producers, output, &MOVES)?;
+    // A transformer gives its first token.
+    let passed: Vec<&str> = MOVES.into_iter().chain(["Gather", "Slice"]).collect();
+    let last = behind(&producers, output, &passed)?;
     let (is_features, operator) = match last.op_type.as_str() {
-        operator @ "BatchNormalization" => (true, operator),
+        operator @ ("BatchNormalization" | "Gelu" | "HardSwish" | "LayerNormalization") => {
+            (true, operator)
+        }
         operator @ ("Tanh" | "Softplus") => {
             return Some(format!(
                 "seems to measure something (it ends in {operator}, so its outputs are no scores of classes)"
@@ -439,7 +443,13 @@ mod tests {
             ("ReduceMean", &["e"], "y"),
         ];
         assert!(!is_refused(heads, 1000));
-        for op in ["BatchNormalization", "Tanh", "Softplus"] {
+        for op in [
+            "BatchNormalization",
+            "HardSwish",
+            "LayerNormalization",
+            "Tanh",
+            "Softplus",
+        ] {
             assert!(is_refused(&[("Gemm", &["x"], "g"), (op, &["g"], "y")], 10));
         }
         assert!(!is_refused(&[("Gemm", &["x"], "y")], 512));
