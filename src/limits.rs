@@ -138,9 +138,9 @@ pub const AT_PERCENT: Whole = whole(10, 100);
 /// `size_bytes`.
 pub const MODEL_BYTES: Whole = whole(1, 4 << 30);
 /// `width_px` and `height_px` of a network's input.
-pub const INPUT_SIDE_PX: Whole = whole(8, 2048);
-/// `resize_shorter_px`.
-pub const RESIZE_SHORTER_PX: Whole = whole(8, 4096);
+pub const INPUT_SIDE_PX: Whole = whole(1, 4096);
+/// `resize_shorter_px`: the default is 8/7 of the longer side.
+pub const RESIZE_SHORTER_PX: Whole = whole(1, 8192);
 /// `fill`, a colour.
 pub const COLOUR: Real = real(0.0, 255.0);
 /// `scale` and `std`, which are factors.

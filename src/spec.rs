@@ -15,6 +15,10 @@ pub struct NetworkSpec {
     pub output: OutputSpec,
     /// Nobody has stated the picture's size: it is a guess.
     pub is_size_assumed: bool,
+    /// Nobody has stated its scale, mean and deviation: one of them is a guess.
+    pub is_scale_assumed: bool,
+    /// The name of the output with the scores, if it is stated.
+    pub output_name: Option<String>,
     /// In which precision a float network runs, if it can.
     pub precision: Precision,
 }

@@ -294,3 +294,268 @@ fn a_size_that_the_file_states_is_not_called_assumed() {
     assert_eq!(run.code, MODEL, "{}", run.stdout);
     assert!(!run.stderr.contains("is assumed: if"), "{}", run.stderr);
 }
+
+/// Ten logits, named `logits`.
+fn with_logits() -> Net {
+    let mut net = with_softmax();
+    net.graph.node.pop();
+    net
+}
+
+/// The same with these scores made of them.
+fn ending_in(nodes: &[(&str, &[&str], &str)], constants: &[(&str, f32)]) -> Net {
+    let net = with_logits().list("classes", &[1]);
+    let net = constants
+        .iter()
+        .fold(net, |net, (name, value)| net.float(name, &[], *value));
+    nodes.iter().fold(net, |net, (op, inputs, output)| {
+        net.node(op, inputs, output, &[])
+    })
+}
+
+#[test]
+fn a_softmax_is_seen_behind_what_keeps_probabilities() {
+    let softmax = ("Softmax", &["logits"][..], "p");
+    let endings: &[&[(&str, &[&str], &str)]] = &[
+        &[softmax, ("Clip", &["p", "small", "one"], "out")],
+        &[softmax, ("Mul", &["one", "p"], "out")],
+        &[softmax, ("Add", &["p", "small"], "out")],
+        &[softmax, ("Div", &["p", "one"], "out")],
+        &[softmax, ("Mul", &["p", "hundred"], "out")],
+        &[
+            softmax,
+            ("Softmax", &["logits"], "q"),
+            ("Add", &["p", "q"], "sum"),
+            ("Mul", &["sum", "half"], "out"),
+        ],
+        &[
+            softmax,
+            ("Softmax", &["logits"], "q"),
+            ("Sum", &["p", "q"], "out"),
+        ],
+        &[
+            ("Exp", &["logits"], "e"),
+            ("ReduceSum", &["e", "classes"], "sum"),
+            ("Div", &["e", "sum"], "out"),
+        ],
+        &[("LogSoftmax", &["logits"], "l"), ("Exp", &["l"], "out")],
+    ];
+    let constants = [
+        ("small", 1e-7),
+        ("half", 0.5),
+        ("one", 1.0),
+        ("hundred", 100.0),
+    ];
+    for nodes in endings {
+        let desk = Desk::with(ending_in(nodes, &constants), None);
+        let lines = desk.explained();
+        assert_has(
+            &lines,
+            &["output.kind = \"probabilities\" the ONNX file says so: it ends in"],
+        );
+        // Their scores are from 0 to 1.
+        let run = desk.run(&["bench", "--model", "net.onnx", "--iterations", "1"]);
+        assert_eq!(run.code, 0, "{nodes:?}: {}", run.stderr);
+    }
+    // A temperature after no Softmax, and the logarithm of one.
+    let logits: &[&[(&str, &[&str], &str)]] = &[
+        &[("Mul", &["logits", "half"], "out")],
+        &[("LogSoftmax", &["logits"], "out")],
+        &[softmax, ("Log", &["p"], "out")],
+    ];
+    for nodes in logits {
+        let desk = Desk::with(ending_in(nodes, &constants), None);
+        assert_has(&desk.explained(), &["output.kind = \"logits\""]);
+    }
+}
+
+#[test]
+fn logits_that_are_stated_as_probabilities_are_refused_with_the_key_to_correct() {
+    let net = ending_in(&[("Mul", &["logits", "large"], "out")], &[("large", 1e3)]);
+    let desk = Desk::with(net, Some(&toml("probabilities", "")));
+    let run = desk.run(&["bench", "--model", "net.onnx", "--iterations", "1"]);
+    assert_eq!(run.code, MODEL, "{}", run.stderr);
+    let expected = "is no probability, and its model.toml says kind = \"probabilities\": correct [output] kind to \"logits\"";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    // A dense layer at the end is told before a picture shows it.
+    let desk = Desk::with(with_logits_out(), Some(&toml("probabilities", "")));
+    let run = desk.run(&["explain", "net.onnx"]);
+    let expected = "ends in a dense layer, so its scores are hardly probabilities";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+}
+
+#[test]
+fn probabilities_that_are_taken_for_logits_are_warned_about() {
+    // A share that nobody writes as a Softmax.
+    let squares: &[(&str, &[&str], &str)] = &[
+        ("Mul", &["logits", "logits"], "squares"),
+        ("ReduceSum", &["squares", "classes"], "sum"),
+        ("Mul", &["sum", "one"], "all"),
+        ("Div", &["squares", "all"], "out"),
+    ];
+    let desk = Desk::with(ending_in(squares, &[("one", 1.0)]), None);
+    let photo = common::fixture("halved-chroma.jpg").display().to_string();
+    let run = desk.run(&["classify", "--model", "net.onnx", &photo]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let expected = "state [output] kind = \"probabilities\" in its model.toml";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    let desk = Desk::with(with_logits_out(), None);
+    let run = desk.run(&["classify", "--model", "net.onnx", &photo]);
+    assert!(
+        !run.stderr.contains("seem to be probabilities"),
+        "{}",
+        run.stderr
+    );
+}
+
+fn with_logits_out() -> Net {
+    ending_in(&[("Identity", &["logits"], "out")], &[])
+}
+
+/// A network that begins with one operator on its picture.
+fn beginning_with(op: &str, constant: f32) -> Net {
+    Net::new()
+        .node(op, &["x", "constant"], "moved", &[])
+        .float("constant", &[1], constant)
+        .node("Conv", &["moved", "w"], "c", &[])
+        .weights("w", &[8, 3, 3, 3])
+        .head("c", 8)
+}
+
+#[test]
+fn arithmetic_on_the_picture_that_is_not_understood_is_warned_about() {
+    let expected = "computes on its picture before its first layer (Pow)";
+    let desk = Desk::with(beginning_with("Pow", 2.0), None);
+    let run = desk.run(&["explain", "net.onnx"]);
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    assert_eq!(run.stderr.matches(expected).count(), 1, "{}", run.stderr);
+    assert_has(
+        &desk.explained(),
+        &[&format!(
+            "input.mean = [0.485, 0.456, 0.406] {IMAGENET}, although the network computes on its picture first (Pow)"
+        )],
+    );
+    // Whoever states the pixels is not warned; whoever leaves one key out is.
+    let scale = "scale = 1.0\nmean = [0.0, 0.0, 0.0]\n";
+    let all = format!("{scale}std = [1.0, 1.0, 1.0]\n");
+    for (more, is_warned) in [(scale, true), (&all, false)] {
+        let desk = Desk::with(beginning_with("Pow", 2.0), Some(&toml("logits", more)));
+        let run = desk.run(&["explain", "net.onnx"]);
+        assert_eq!(run.stderr.contains(expected), is_warned, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_mean_that_is_subtracted_is_evidence_of_the_range() {
+    for (mean, scale) in [(128.0, "1.0"), (0.5, "0.003921569")] {
+        assert_has(
+            &Desk::with(beginning_with("Sub", mean), None).explained(),
+            &[&format!(
+                "input.scale = {scale} the ONNX file says so: it normalises its picture itself (Sub)"
+            )],
+        );
+    }
+}
+
+/// Two rows of scores, of ten and of four classes.
+fn two_headed() -> Net {
+    let mut net = Net::new()
+        .stem()
+        .head("c", 8)
+        .node("Gemm", &["flat", "fc4"], "mailbox", &[])
+        .weights("fc4", &[8, 4]);
+    net.graph.output.push(graph::value("mailbox", &[1, 4]));
+    net
+}
+
+#[test]
+fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
+    let desk = Desk::with(two_headed(), None);
+    assert_has(
+        &desk.explained(),
+        &[
+            "output.name = \"out\" assumed: its outputs \"out\", \"mailbox\" could all be the scores, and this is the likeliest",
+            "output.class_count = 10",
+        ],
+    );
+    let stated = |name: &str| {
+        let toml = toml("logits", "").replace("class_count = 10", "class_count = 4");
+        let desk = Desk::with(
+            two_headed(),
+            Some(&(toml + &format!("name = \"{name}\"\n"))),
+        );
+        desk.run(&["explain", "net.onnx"])
+    };
+    let run = stated("mailbox");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let name = "output.name             = \"mailbox\"";
+    assert!(run.stdout.contains(name), "{}", run.stdout);
+    let run = stated("other");
+    assert_eq!(run.code, MODEL, "{}", run.stdout);
+    let expected = "has no output \"other\", which its model.toml states as [output] name; it has: out, mailbox";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    // An auxiliary output is not the likeliest one, wherever it stands.
+    let mut net = two_headed();
+    net.graph.output.swap(0, 1);
+    net.graph.output[0].name = "aux".to_owned();
+    net.graph.node.last_mut().unwrap().output = vec!["aux".to_owned()];
+    assert_has(
+        &Desk::with(net, None).explained(),
+        &["output.name = \"out\" assumed: "],
+    );
+}
+
+#[test]
+fn what_hardly_is_a_classifier_needs_a_model_toml() {
+    let backbone = || {
+        Net::new()
+            .node("Conv", &["x", "w"], "c", &[])
+            .weights("w", &[1280, 3, 3, 3])
+            .node("GlobalAveragePool", &["c"], "pooled", &[])
+            .node("Flatten", &["pooled"], "out", &[])
+            .scores(1280)
+    };
+    let run = Desk::with(backbone(), None).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, MODEL, "{}", run.stdout);
+    let expected = "say so in net.toml beside it (kind = \"logits\", class_count = 1280)";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    let toml = toml("logits", "").replace("class_count = 10", "class_count = 1280");
+    let run = Desk::with(backbone(), Some(&toml)).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+#[test]
+fn a_model_toml_that_contradicts_a_configuration_beside_it_is_logged() {
+    let config = r#"{"do_rescale": true, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#;
+    for (more, is_warned) in [
+        ("scale = 1.0\n", true),
+        ("mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n", false),
+    ] {
+        let desk = Desk::with(with_logits_out(), Some(&toml("logits", more)));
+        fs::write(desk.0.path().join("preprocessor_config.json"), config).unwrap();
+        let run = desk.run(&["explain", "net.onnx"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let expected = "and it would be scale = 0.003921569, mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] otherwise (a file beside it";
+        assert_eq!(run.stderr.contains(expected), is_warned, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_wide_crop_and_a_small_picture_are_told_and_described() {
+    let mut wide = Net::new().stem().head("c", 8);
+    wide.graph.input = vec![graph::value("x", &[1, 3, 12, 48])];
+    assert_has(
+        &Desk::with(wide, None).explained(),
+        &[
+            "input.resize = \"crop\" assumed: the rule of the published ImageNet models, by which it sees 14 % of a 4:3 picture",
+        ],
+    );
+    let small = Net::of_side(4).stem().head("c", 8);
+    let desk = Desk::with(small, None);
+    assert_eq!(desk.run(&["explain", "net.onnx"]).code, 0);
+    if cfg!(feature = "tools") {
+        let run = desk.run(&["model", "describe", "net.onnx", "-o", "net.toml"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(desk.run(&["explain", "net.onnx"]).code, 0);
+    }
+}

@@ -62,6 +62,10 @@ fn inspected(score_count: Option<usize>) -> impl FnOnce(&Path) -> Result<Inspect
             width_px: Some(64),
             height_px: None,
             scaling: None,
+            unclear: None,
+            channels: None,
+            reverses: None,
+            choice: None,
             output_kind: OutputKind::Probabilities,
             last_operator: Some("Softmax".into()),
             grey: false,
@@ -255,7 +259,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "class_count = 2",
         "class_count = 2\nlabels_offset = 1",
-        "m.toml:12:1: output.labels_offset: unknown key, did you mean `label_offset`? (allowed: kind, class_count, label_offset)",
+        "m.toml:12:1: output.labels_offset: unknown key, did you mean `label_offset`? (allowed: name, kind, class_count, label_offset)",
     ),
     (
         "class_count = 2",

@@ -19,6 +19,7 @@ fn mobilenet(file: &Path) -> Model {
             class_count: 1000,
             label_offset: 0,
         },
+        output_name: None,
         precision: Precision::Single,
         labels: (0..1000).map(|n| format!("class {n}")).collect(),
         facts: Vec::new(),

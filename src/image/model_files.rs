@@ -7,7 +7,7 @@ use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::model::{Model, Named, find, shipped};
 use crate::named;
-use crate::network::onnx::peek::peek;
+use crate::network::onnx::peek::peek_at;
 use std::path::{Path, PathBuf};
 
 /// A model for an image.
@@ -50,7 +50,7 @@ impl ModelFiles {
             }
             None => {
                 let mut files = Files::from([(text(&folder.join(file_name)), read(path)?)]);
-                files.append(&mut side_files(path, &folder)?);
+                files.append(&mut side_files(path, &folder, None)?);
                 files
             }
         };
@@ -78,7 +78,8 @@ fn described(
     files.insert(text(&folder.join(toml_name)), toml);
     let network_file = folder.join(&named.network_file().file);
     files.insert(text(&network_file), read(network)?);
-    files.append(&mut side_files(network, folder)?);
+    let output = named.definition.output_name.as_deref();
+    files.append(&mut side_files(network, folder, output)?);
     if let Some(relative) = &named.definition.labels {
         let place = from_root(&folder.join(relative));
         let labels = match &named.folder {
@@ -98,9 +99,9 @@ fn described(
 }
 
 /// The files beside a network that hold its weights, with their paths in `folder`.
-fn side_files(network: &Path, folder: &Path) -> Result<Files, Failure> {
+fn side_files(network: &Path, folder: &Path, output: Option<&str>) -> Result<Files, Failure> {
     let mut files = Files::new();
-    for (location, path) in peek(network)?.side_files {
+    for (location, path) in peek_at(network, output)?.side_files {
         let place = find::without_dots(&folder.join(location));
         files.insert(text(&place), read(&path)?);
     }

@@ -37,6 +37,7 @@ impl Model {
                 class_count: labels.len(),
                 label_offset,
             },
+            output_name: None,
             precision: Precision::Single,
             labels,
         };
@@ -54,6 +55,8 @@ impl Model {
             found,
         } = classes(&hints, score_count, labels, roots)?;
         let output = model(own.clone(), label_offset, Vec::new()).output;
+        let choice = inspected.choice.as_ref();
+        facts.extend(choice.map(|choice| facts::of_choice(choice, None)));
         facts.extend(facts_of_output(&output, inspected));
         facts.push(facts::of_precision(None));
         facts.push(facts::of_labels(
@@ -158,9 +161,10 @@ fn prepared(hints: &Hints<'_>, inspected: &Inspected) -> Prepared {
         // There is no usual mean and deviation for greyscale pictures.
         _ if inspected.grey => {
             let pixels = Pixels::scaled(1.0 / 255.0);
-            (Some(pixels), Source::Assumed("grey pictures from 0 to 1"))
+            let rule = "grey pictures from 0 to 1";
+            (Some(pixels), doubtful(rule, inspected))
         }
-        _ => (None, rule()),
+        _ => (None, doubtful(facts::IMAGENET_RULE, inspected)),
     };
     if let Some(Pixels { scale, mean, std }) = pixels.filter(|_| inspected.dtype == Dtype::F32) {
         input = InputSpec {
@@ -170,7 +174,7 @@ fn prepared(hints: &Hints<'_>, inspected: &Inspected) -> Prepared {
             ..input
         };
     }
-    let channels = match preparation.channels.filter(|_| !inspected.grey) {
+    let channels = match channels(inspected, preparation.channels) {
         Some(Hint { value, source }) => {
             input.channels = value;
             source
@@ -205,6 +209,43 @@ fn prepared(hints: &Hints<'_>, inspected: &Inspected) -> Prepared {
     }
 }
 
+/// The source of pixels that are normalised by a usual rule.
+fn doubtful(rule: &'static str, inspected: &Inspected) -> Source {
+    match &inspected.unclear {
+        None => Source::Assumed(rule),
+        Some(operators) => Source::Doubtful(format!(
+            "{rule}, although the network computes on its picture first ({operators}), and which pixels it expects does not follow \
+             from that"
+        )),
+    }
+}
+
+/// The order of the channels, if the network, its metadata or a file beside it tells.
+fn channels(inspected: &Inspected, hint: Option<Hint<ChannelOrder>>) -> Option<Hint<ChannelOrder>> {
+    if inspected.grey {
+        return None;
+    }
+    let reverses = inspected.reverses.as_ref();
+    if let Some(value) = inspected.channels {
+        let reversal = reverses.map_or(String::new(), |operator| {
+            format!("reverses its channels ({operator}) and ")
+        });
+        let source = Source::Graph(format!("it {reversal}subtracts ImageNet's mean of each"));
+        return Some(Hint { value, source });
+    }
+    hint.or_else(|| {
+        let source = format!(
+            "{}, although the network reverses its channels ({})",
+            facts::IMAGENET_RULE,
+            reverses?
+        );
+        Some(Hint {
+            value: ChannelOrder::Rgb,
+            source: Source::Doubtful(source),
+        })
+    })
+}
+
 impl Prepared {
     fn source(&self, key: &str, inspected: &Inspected) -> Source {
         let graph = |place: &str| Source::Graph(place.to_owned());
@@ -219,6 +260,9 @@ impl Prepared {
                 Source::Assumed("it makes no difference for grey pictures")
             }
             "input.channels" => self.channels.clone(),
+            "input.resize" if self.resize == Source::Assumed(facts::IMAGENET_RULE) => {
+                facts::crop_rule(&self.input)
+            }
             "input.resize" | "input.resize_shorter_px" => self.resize.clone(),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         }

@@ -96,6 +96,8 @@ fn defaults(model: &Model) -> Vec<Fact> {
     let mut facts = facts::of_input(&input, |_| Source::Stated);
     facts.extend(facts::of_output(&output, |_| Source::Stated));
     facts.retain(|fact| INPUT_KEYS.contains(&fact.key) || OUTPUT_KEYS.contains(&fact.key));
+    let name = model.facts.iter().find(|fact| fact.key == "output.name");
+    facts.extend(name.cloned());
     facts
 }
 

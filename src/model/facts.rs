@@ -2,8 +2,9 @@
 //! case a usual rule applies that can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied
 //! there and corrected.
 
-use super::hints::{Hint, Labels};
+use super::hints::{Hint, Labels, Pixels};
 use crate::escaped::Escaped;
+use crate::network::onnx::repair::Choice;
 use crate::spec::{
     CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec,
     PRECISIONS, Precision, RESIZES, Resize, quoted,
@@ -26,6 +27,8 @@ pub enum Source {
     Board,
     /// No source: the rule that applies instead.
     Assumed(&'static str),
+    /// The same, with what makes it doubtful for this network.
+    Doubtful(String),
     /// A setting that is left out, so no guess about the network; and where it has an effect.
     Default(&'static str),
 }
@@ -44,7 +47,7 @@ pub struct Fact {
 impl Fact {
     /// Whether it is a guess.
     pub fn is_assumed(&self) -> bool {
-        matches!(self.source, Source::Assumed(_))
+        matches!(self.source, Source::Assumed(_) | Source::Doubtful(_))
     }
 }
 
@@ -57,6 +60,7 @@ impl fmt::Display for Source {
             Self::Asked => out.write_str("the command line says so"),
             Self::Board => out.write_str("the board file says so"),
             Self::Assumed(rule) => write!(out, "assumed: {rule}"),
+            Self::Doubtful(rule) => write!(out, "assumed: {rule}"),
             Self::Default(scope) => write!(out, "the default, {scope}"),
         }
     }
@@ -131,6 +135,48 @@ pub fn resize_by_board(input: &mut InputSpec, facts: &mut Vec<Fact>, resize: Res
     facts.pop();
     facts.extend(all(of_resize(input), source));
     facts.extend(after);
+}
+
+/// A crop that shows the network less of a picture than this is doubtful: 57 % are usual, those of a square.
+const SEEN_LEAST: f32 = 0.45;
+
+/// The source of a crop that nobody has stated. A crop of other proportions than the picture's leaves much of it out.
+pub fn crop_rule(input: &InputSpec) -> Source {
+    let crop = input.width_px as f32 * input.height_px as f32;
+    let shorter = input.resize_shorter_px as f32;
+    let seen = crop / (shorter * shorter * 4.0 / 3.0);
+    match input.resize {
+        Resize::Crop if seen < SEEN_LEAST => Source::Doubtful(format!(
+            "{IMAGENET_RULE}, by which it sees {:.0} % of a 4:3 picture; \"fit\" or \"stretch\" shows it all",
+            seen * 100.0
+        )),
+        _ => Source::Assumed(IMAGENET_RULE),
+    }
+}
+
+/// The fact about the output with the scores, where the file has several; `stated` says where its name is stated, if it is.
+pub fn of_choice(choice: &Choice, stated: Option<Source>) -> Fact {
+    const SHOWN: usize = 8;
+    let names = |all: &[String]| {
+        let shown = all.iter().take(SHOWN).map(|name| text(name));
+        let more = if all.len() > SHOWN { ", ..." } else { "" };
+        shown.collect::<Vec<_>>().join(", ") + more
+    };
+    Fact {
+        key: "output.name",
+        value: text(&choice.name),
+        source: match (stated, choice.possible.len()) {
+            (Some(stated), _) => stated,
+            (None, 0 | 1) => Source::Graph(format!(
+                "of its outputs {} it is the only one that looks like scores",
+                names(&choice.all)
+            )),
+            (None, _) => Source::Doubtful(format!(
+                "its outputs {} could all be the scores, and this is the likeliest",
+                names(&choice.possible)
+            )),
+        },
+    }
 }
 
 /// Facts about an output.
@@ -226,6 +272,16 @@ pub fn dtype(dtype: Dtype) -> String {
 /// A number that TOML reads as a float.
 fn number(value: f32) -> String {
     format!("{value:?}")
+}
+
+/// A normalisation as keys of a TOML.
+pub fn pixels(pixels: &Pixels) -> String {
+    format!(
+        "scale = {}, mean = {}, std = {}",
+        number(pixels.scale),
+        numbers(pixels.mean),
+        numbers(pixels.std)
+    )
 }
 
 fn numbers(values: [f32; 3]) -> String {

@@ -48,6 +48,8 @@ pub struct Definition {
     pub input: InputSpec,
     /// The output.
     pub output: OutputSpec,
+    /// The name of the network's output with the scores, if stated.
+    pub output_name: Option<String>,
     /// Keys of input and output that are omitted and have their default (`input.mean`, say).
     pub left_out: Vec<&'static str>,
 }
@@ -91,9 +93,11 @@ impl Definition {
             });
             let output = top.table("output").and_then(|mut table| {
                 left_out_keys.extend(left_out(&table, &OUTPUT_KEYS));
-                output(&mut table)
+                let name = table.text("name");
+                output(&mut table).map(|spec| (name, spec))
             });
             let (input_name, input) = input?;
+            let (output_name, output) = output?;
             Some(Self {
                 description: description?,
                 main: NetworkFile {
@@ -104,7 +108,8 @@ impl Definition {
                 precision,
                 labels,
                 input,
-                output: output?,
+                output,
+                output_name,
                 left_out: left_out_keys,
             })
         })

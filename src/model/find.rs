@@ -7,10 +7,11 @@
 use super::facts::{self, Source};
 use super::file::{Definition, NetworkFile};
 use super::hints::{self, Hints};
-use super::{Model, ModelError, labels, shipped};
+use super::{Model, ModelError, labels, shipped, stated};
 use crate::data_roots::DataRoots;
 use crate::network::onnx::inspect::{Inspected, inspect};
-use crate::network::onnx::peek::peek;
+use crate::network::onnx::peek::{peek, peek_at};
+use crate::network::onnx::seems;
 use crate::toml_file::{did_you_mean, read_text};
 use crate::{built_in, limits};
 use sha2::{Digest, Sha256};
@@ -229,17 +230,33 @@ impl Model {
         };
         verify(&path, named.network_file(), &remedy)?;
         let (input, output) = (named.definition.input.clone(), named.definition.output);
+        let output_name = named.definition.output_name.clone();
+        // That it cannot be read is reported when it is loaded.
+        let outline = peek_at(&path, output_name.as_deref()).unwrap_or_default();
+        let hints = Hints::of(&path, &outline.metadata);
+        if let Ok(inspected) = inspect(&outline.graph) {
+            for line in stated::contradictions(&input, &hints, &inspected) {
+                log::warn!("{}: {line}", named.full_name());
+            }
+        }
         let source = |key: &'static str| match key {
             _ if !named.definition.left_out.contains(&key) => Source::Stated,
             "output.label_offset" => Source::Assumed("score 0 is a class"),
+            "input.resize" => facts::crop_rule(&input),
             "input.fill" => Source::Assumed(facts::FILL_RULE),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         };
         let mut all_facts = facts::of_input(&input, source);
+        if let Some(choice) = &outline.before.choice {
+            all_facts.push(facts::of_choice(
+                choice,
+                output_name.as_ref().map(|_| Source::Stated),
+            ));
+        }
         all_facts.extend(facts::of_output(&output, source));
         let stated = named.definition.labels.as_deref();
         let found = match (labels, stated) {
-            (None, None) => Hints::of(&path, &metadata_of(&path)).labels(&[output.class_count]),
+            (None, None) => hints.labels(&[output.class_count]),
             _ => None,
         };
         let usual = usual_labels_name(output.class_count);
@@ -247,9 +264,10 @@ impl Model {
         all_facts.push(facts::of_labels(labels, stated, found.as_ref(), usual));
         Ok(Self {
             name: named.full_name(),
-            file: path,
+            file: path.clone(),
             input,
             output,
+            output_name,
             precision: named.definition.precision.unwrap_or_default(),
             labels: match found {
                 Some(found) => found.value.labels,
@@ -277,15 +295,21 @@ pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
         return Err(no_classifier(why));
     }
     let inspected = inspect(&outline.graph).map_err(no_classifier)?;
+    if let Some(why) = seems::hardly_classifier(&outline.graph, inspected.score_count) {
+        let toml = path.with_extension("toml");
+        let toml = toml.file_name().unwrap_or_default().to_string_lossy();
+        let count = inspected.score_count;
+        let count = count.map_or("their number".to_owned(), |n| n.to_string());
+        return Err(no_classifier(format!(
+            "{why}; Eyelet runs classifiers: if its outputs are scores of classes all the same, say so in {toml} beside it (kind = \
+             \"logits\", class_count = {count})"
+        )));
+    }
     Ok(Inspected {
         metadata: outline.metadata,
+        choice: outline.before.choice,
         ..inspected
     })
-}
-
-/// The `metadata_props` of the file at `path`; none if it cannot be read, which is reported when it is loaded.
-fn metadata_of(path: &Path) -> Vec<(String, String)> {
-    peek(path).map_or_else(|_| Vec::new(), |outline| outline.metadata)
 }
 
 /// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.

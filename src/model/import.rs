@@ -8,7 +8,7 @@ use super::{Model, Named, find, shipped};
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::network::Network;
-use crate::network::onnx::peek::peek;
+use crate::network::onnx::peek::peek_at;
 use crate::{limits, named};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -158,7 +158,7 @@ fn copy_all(
     let file = file.filter(is_fit).unwrap_or("network.onnx").to_owned();
     let known_by = copy(&source.file, &folder.join(&file))?;
     let mut there = BTreeSet::new();
-    for (location, path) in peek(&source.file)?.side_files {
+    for (location, path) in peek_at(&source.file, source.output_name.as_deref())?.side_files {
         let place = find::without_dots(&folder.join(location));
         if there.insert(place.clone()) {
             copy(&path, &place)?;

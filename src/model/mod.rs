@@ -18,6 +18,7 @@ pub mod pull;
 #[cfg(feature = "tools")]
 pub mod rules;
 pub mod shipped;
+mod stated;
 pub mod verify;
 
 pub use facts::Fact;
@@ -132,6 +133,8 @@ pub struct Model {
     pub input: InputSpec,
     /// The output.
     pub output: OutputSpec,
+    /// The name of the output with the scores, if it is stated.
+    pub output_name: Option<String>,
     /// In which precision it runs if it is a float network.
     pub precision: Precision,
     /// One label per class, `output.class_count` of them.
@@ -142,14 +145,18 @@ pub struct Model {
 
 impl From<&Model> for NetworkSpec {
     fn from(model: &Model) -> Self {
-        let size = ["input.width_px", "input.height_px"];
-        let is_guess = |fact: &Fact| size.contains(&fact.key) && fact.is_assumed();
+        let is_guess = |keys: &[&str]| {
+            let mut facts = model.facts.iter();
+            facts.any(|fact| keys.contains(&fact.key) && fact.is_assumed())
+        };
         Self {
             name: model.name.clone(),
             file: model.file.clone(),
             input: model.input.clone(),
             output: model.output,
-            is_size_assumed: model.facts.iter().any(is_guess),
+            is_size_assumed: is_guess(&["input.width_px", "input.height_px"]),
+            is_scale_assumed: is_guess(&["input.scale", "input.mean", "input.std"]),
+            output_name: model.output_name.clone(),
             precision: model.precision,
         }
     }

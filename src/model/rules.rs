@@ -2,6 +2,7 @@
 //! them show which rule is the network's.
 
 use super::hints::Pixels;
+use super::stated::are_near;
 use crate::network::onnx::inspect::Inspected;
 use crate::spec::{ChannelOrder, Dtype, IMAGENET_MEAN, IMAGENET_STD, InputSpec};
 
@@ -75,14 +76,7 @@ fn pixels_of(input: &InputSpec) -> Pixels {
 
 /// Whether two rules give the same values, however they are written.
 fn is_same(one: &Pixels, other: &Pixels) -> bool {
-    (0..3).all(|colour| {
-        let value =
-            |rule: &Pixels, pixel: f32| (pixel * rule.scale - rule.mean[colour]) / rule.std[colour];
-        let step = one.scale / one.std[colour];
-        [0.0, 255.0]
-            .iter()
-            .all(|&pixel| (value(one, pixel) - value(other, pixel)).abs() < SAME * step)
-    })
+    are_near(one, other, SAME)
 }
 
 #[cfg(test)]
@@ -106,6 +100,10 @@ mod tests {
             }),
             output_kind: OutputKind::Logits,
             last_operator: None,
+            unclear: None,
+            channels: None,
+            reverses: None,
+            choice: None,
             score_count: None,
             metadata: Vec::new(),
         };

@@ -7,7 +7,7 @@ use super::{Model, ModelError};
 use crate::network::Network;
 use crate::network::error::NetworkError;
 use crate::network::onnx::inspect::inspect;
-use crate::network::onnx::peek::peek;
+use crate::network::onnx::peek::peek_at;
 use crate::network::onnx::{self, half};
 use crate::network::rewrite::dequantise::{Quantisation, is_quantised};
 use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, Table};
@@ -121,7 +121,9 @@ pub fn stored_outputs(
     stated_name: Option<&str>,
 ) -> Result<StoredOutputs, ModelError> {
     let file = model.file.display();
-    let outline = peek(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
+    let output_name = model.output_name.as_deref();
+    let outline = peek_at(&model.file, output_name)
+        .map_err(|error| ModelError::Network(error.to_string()))?;
     let found = inspect(&outline.graph)
         .map_err(|why| ModelError::Network(format!("the model {file} {why}")))?
         .input_name;

@@ -4,15 +4,16 @@ use super::deadline::{in_time, weights_bytes};
 use super::error::NetworkError;
 use super::fused::{self, Fused};
 use super::lower;
-use super::onnx::{self, inspect, seems};
+use super::onnx::seems::Signs;
+use super::onnx::{self, inspect};
 use super::rewrite::{dequantise, forms};
 use super::tract::islands::{self, NoIslands, Outside};
 use super::tract::parse::one_line;
 use super::tract::plan::{Planned, TractPlan};
 use crate::panics::catch_unwind;
 use crate::spec::{
-    ChannelOrder, DTYPES, Dtype, Encoder, InputSpec, LAYOUTS, Layout, NetworkSpec, OutputKind,
-    Precision, quoted,
+    CHANNELS, ChannelOrder, DTYPES, Dtype, Encoder, InputSpec, LAYOUTS, Layout, NetworkSpec,
+    OutputKind, Precision, quoted,
 };
 use std::panic::AssertUnwindSafe;
 use tract_onnx::pb::ModelProto;
@@ -50,8 +51,8 @@ pub(super) struct Loaded {
     pub(super) plan: Plan,
     /// Why there is no fast plan; `None` if there is one.
     pub(super) why_slow: Option<WhySlow>,
-    /// Whether it keeps state from step to step.
-    pub(super) is_recurrent: bool,
+    /// What the file shows of the network's task.
+    pub(super) signs: Signs,
 }
 
 /// Loads, checks and plans a file.
@@ -60,7 +61,7 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
         path: model.file.clone(),
         why,
     };
-    let mut proto = onnx::read(&model.file)?;
+    let mut proto = onnx::read_for(&model.file, model.output_name.as_deref())?;
     let graph = proto
         .graph
         .as_mut()
@@ -68,8 +69,15 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     let inspected = inspect::inspect(graph).map_err(unsupported)?;
     check_input(model, &inspected).map_err(unsupported)?;
     check_meaning(model, &inspected).map_err(unsupported)?;
-    let is_recurrent = seems::is_recurrent(graph);
     onnx::close_input_shape(graph, &input_shape(model));
+    let signs = Signs::of(graph);
+    if signs.ends_in_product && model.output.kind == OutputKind::Probabilities {
+        log::warn!(
+            "{}: the network ends in a dense layer, so its scores are hardly probabilities, and its model.toml says so: if classes \
+             have more than 100 % or less than 0 %, correct [output] kind to \"logits\"",
+            model.name
+        );
+    }
     let (own, weights) = (model.clone(), weights_bytes(&proto));
     let (planned, why_slow) =
         in_time(weights, move || plan(&own, proto, threads)).map_err(unsupported)??;
@@ -81,7 +89,7 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     Ok(Loaded {
         plan,
         why_slow,
-        is_recurrent,
+        signs,
     })
 }
 
@@ -215,7 +223,7 @@ fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
 
 /// The file as it is, for pictures of the model's size.
 fn read_closed(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
-    let mut proto = onnx::read(&model.file)?;
+    let mut proto = onnx::read_for(&model.file, model.output_name.as_deref())?;
     if let Some(graph) = &mut proto.graph {
         onnx::close_input_shape(graph, &input_shape(model));
     }
@@ -347,9 +355,31 @@ fn tract_plan(model: &NetworkSpec, mut proto: ModelProto) -> Result<Planned, Str
 /// Whether the model contradicts its file: scores that are already probabilities would be flattened by a second softmax; pixels
 /// normalised twice are only logged.
 fn check_meaning(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
+    if model.input.dtype == Dtype::F32 {
+        log_pixels(model, file);
+    }
+    if let Some(order) = file.channels.filter(|order| *order != model.input.channels) {
+        let channels = quoted(&CHANNELS, order);
+        log::warn!(
+            "{}: the network subtracts ImageNet's means in the order {channels}, and its model.toml says another one: if the classes \
+             are wrong, set [input] channels = {channels}",
+            model.name
+        );
+    }
+    if let (OutputKind::Logits, Some(operator)) = (model.output.kind, &file.last_operator) {
+        return Err(format!(
+            "ends in {operator}, so its scores are probabilities, and its model.toml says kind = \"logits\", which makes 55 % of \
+             93 %: correct [output] kind to \"probabilities\""
+        ));
+    }
+    Ok(())
+}
+
+/// Logs pixels that are normalised twice, and arithmetic that does not tell whether they are.
+fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
     let given = model.input.scale * 255.0;
     let is_plain = model.input.mean == [0.0; 3] && model.input.std == [1.0; 3];
-    if let (Some(scaling), Dtype::F32) = (&file.scaling, model.input.dtype)
+    if let Some(scaling) = &file.scaling
         && (!is_plain || (given - scaling.pixel_most).abs() > 0.01 * scaling.pixel_most)
     {
         log::warn!(
@@ -360,13 +390,14 @@ fn check_meaning(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), S
             scaling.pixel_most / 255.0
         );
     }
-    if let (OutputKind::Logits, Some(operator)) = (model.output.kind, &file.last_operator) {
-        return Err(format!(
-            "ends in {operator}, so its scores are probabilities, and its model.toml says kind = \"logits\", which makes 55 % of \
-             93 %: correct [output] kind to \"probabilities\""
-        ));
+    if let Some(operators) = file.unclear.as_ref().filter(|_| model.is_scale_assumed) {
+        log::warn!(
+            "{}: the network computes on its picture before its first layer ({operators}), and which pixels it expects does not \
+             follow from that: if the classes are wrong, state [input] scale, mean, std and channels in a model.toml; `eyelet model \
+             describe` with photos compares the usual ones",
+            model.name
+        );
     }
-    Ok(())
 }
 
 fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {

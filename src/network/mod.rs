@@ -31,7 +31,7 @@ pub mod tract;
 
 use crate::memory;
 use crate::panics::catch_unwind;
-use crate::spec::{Encoder, Input, InputSpec, NetworkSpec, OutputSpec};
+use crate::spec::{Encoder, Input, InputSpec, NetworkSpec, OutputKind, OutputSpec};
 use error::NetworkError;
 use fused::Fused;
 use load::{Loaded, Plan, WhySlow};
@@ -52,6 +52,10 @@ pub struct Network {
     pair: Option<(OutputSpec, [f32; 2])>,
     /// Why there is no fast plan; `None` if there is one.
     why_slow: Option<WhySlow>,
+    /// What its scores mean.
+    kind: OutputKind,
+    /// The network's name until it has run for the first time, which shows whether its logits are probabilities.
+    unchecked: Option<String>,
     /// The model's file until tract has run for the first time: only then does tract allocate its memory.
     not_run_yet: Option<PathBuf>,
 }
@@ -81,7 +85,7 @@ impl Network {
         let Loaded {
             plan,
             why_slow,
-            is_recurrent,
+            signs,
         } = load::load(model, threads)?;
         let encoder = plan.encoder_for(&model.input);
         let network = Self {
@@ -90,10 +94,12 @@ impl Network {
             scores: 0..0,
             pair: None,
             why_slow,
+            kind: model.output.kind,
+            unchecked: Some(model.name.clone()),
             not_run_yet: Some(model.file.clone()),
         };
+        inspect::scores_of(&network.output_dims(), &signs).map_err(unsupported)?;
         budget::scores(network.score_count()).map_err(unsupported)?;
-        inspect::scores_of(&network.output_dims(), is_recurrent).map_err(unsupported)?;
         Ok(network)
     }
 
@@ -124,7 +130,9 @@ impl Network {
     /// Number of scores of a network whose file does not state it: the network is planned to find out. `model` needs no labels
     /// for it.
     pub fn count_scores(model: impl Into<NetworkSpec>) -> Result<usize, NetworkError> {
-        let model = model.into();
+        let mut model = model.into();
+        // What is doubtful is logged when the network is loaded to run.
+        model.is_scale_assumed = false;
         memory::held_to(&model.file, || Ok(Self::plan(&model, 1)?.score_count()))
     }
 
@@ -248,15 +256,39 @@ impl Network {
                 plan.scores.as_slice()
             }
         };
+        if let (Some(name), OutputKind::Logits) = (self.unchecked.take(), self.kind) {
+            log_if_probabilities(&name, scores);
+        }
         let mut scores = &scores[self.scores.clone()];
         if let (Some((output, pair)), &[score]) = (&mut self.pair, scores) {
             *pair = output.of_one_score(score);
             scores = pair;
         }
-        if scores.iter().all(|s| s.is_finite()) {
-            Ok(scores)
-        } else {
-            Err(NetworkError::Run("a score is not a number".into()))
+        if !scores.iter().all(|s| s.is_finite()) {
+            return Err(NetworkError::Run("a score is not a number".into()));
         }
+        match scores.iter().find(|s| !PROBABILITIES.contains(*s)) {
+            Some(score) if self.kind == OutputKind::Probabilities => {
+                Err(NetworkError::Run(format!(
+                    "its score {score} is no probability, and its model.toml says kind = \"probabilities\": correct [output] kind to \
+                     \"logits\""
+                )))
+            }
+            _ => Ok(scores),
+        }
+    }
+}
+
+/// Probabilities, as far as 8 bits and single precision hold them.
+const PROBABILITIES: std::ops::RangeInclusive<f32> = -0.001..=1.001;
+
+/// Logs that scores which should be logits look like probabilities.
+fn log_if_probabilities(name: &str, scores: &[f32]) {
+    let sum: f32 = scores.iter().sum();
+    if scores.len() > 1 && (sum - 1.0).abs() <= 0.001 && scores.iter().all(|s| *s >= 0.0) {
+        log::warn!(
+            "{name}: its scores are all from 0 to 1 and add up to 1, so they seem to be probabilities already; as logits they are \
+             flattened: state [output] kind = \"probabilities\" in its model.toml"
+        );
     }
 }

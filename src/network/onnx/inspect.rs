@@ -1,9 +1,11 @@
 //! What an ONNX file says about itself: input layout and size, number of scores, logits or probabilities.
 
-use super::repair::LUMA;
-use super::scaling::Scaling;
-use super::{attributes, budget, producers, scaling, seems, shape_of};
-use crate::spec::{Dtype, Layout, OutputKind};
+use super::meaning::Probabilities;
+use super::repair::{Choice, LUMA};
+use super::scaling::{Scaling, Start};
+use super::{attributes, budget, meaning, scaling, seems, shape_of};
+use crate::limits::INPUT_SIDE_PX;
+use crate::spec::{ChannelOrder, Dtype, Layout, OutputKind};
 use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto};
@@ -27,12 +29,20 @@ pub struct Inspected {
     pub height_px: Option<u32>,
     /// The scaling that the network applies to its picture before its first layer.
     pub scaling: Option<Scaling>,
+    /// The operators that compute on the picture before the first layer, if they do not tell which pixels the network expects.
+    pub unclear: Option<String>,
+    /// The order of the channels, if the network subtracts ImageNet's mean from each.
+    pub channels: Option<ChannelOrder>,
+    /// The operator by which the network reverses the order of its channels.
+    pub reverses: Option<String>,
     /// Whether the last operator is a softmax.
     pub output_kind: OutputKind,
     /// That operator, if there is one.
     pub last_operator: Option<String>,
     /// Number of scores, if the file says so.
     pub score_count: Option<usize>,
+    /// How its output was chosen, if it has several and the whole file was read.
+    pub choice: Option<Choice>,
     /// Other metadata of the file (`metadata_props`), if the whole file was read and not only its graph.
     pub metadata: Vec<(String, String)>,
 }
@@ -76,20 +86,29 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     let side = |pixels: Option<usize>| -> Result<Option<u32>, String> {
         match pixels.map(u32::try_from) {
             None => Ok(None),
-            Some(Ok(n @ 1..=4096)) => Ok(Some(n)),
+            Some(Ok(n)) if INPUT_SIDE_PX.check(n.into()).is_some() => Ok(Some(n)),
             Some(_) => Err(format!(
-                "has an input of shape {}; 4096 pixels a side is the limit",
-                shape_text(&shape)
+                "has an input of shape {}; {} pixels a side is the limit",
+                shape_text(&shape),
+                INPUT_SIDE_PX.most
             )),
         }
     };
     let output = graph.output.first().ok_or("has no output")?;
     let score_count = match shape_of(output) {
-        Some((_, dims)) => scores_of(&dims, seems::is_recurrent(graph))?,
+        Some((_, dims)) => scores_of(&dims, &seems::Signs::of(graph))?,
         None => None,
     };
     budget::scores(score_count.unwrap_or(0))?;
-    let last_operator = makes_probabilities(graph);
+    let last_operator = meaning::probabilities(graph)
+        .filter(Probabilities::is_of_one)
+        .map(|found| found.operator);
+    let Start {
+        scaling,
+        unclear,
+        channels,
+        reverses,
+    } = scaling::of(graph);
     Ok(Inspected {
         input_name: input.name.clone(),
         layout,
@@ -98,13 +117,17 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         grey: graph.initializer.iter().any(|t| t.name == LUMA),
         width_px: side(width)?,
         height_px: side(height)?,
-        scaling: scaling::of(graph),
+        scaling,
+        unclear,
+        channels,
+        reverses,
         output_kind: match last_operator {
             Some(_) => OutputKind::Probabilities,
             None => OutputKind::Logits,
         },
         last_operator,
         score_count,
+        choice: None,
         metadata: Vec::new(),
     })
 }
@@ -164,11 +187,11 @@ pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
     }
 }
 
-/// The same for the output of a network, which may be recurrent; the error also says what seems to produce such an output.
-pub fn scores_of(dims: &[Option<usize>], is_recurrent: bool) -> Result<Option<usize>, String> {
+/// The same for the output of a network with these signs; the error also says what seems to produce such an output.
+pub fn scores_of(dims: &[Option<usize>], signs: &seems::Signs) -> Result<Option<usize>, String> {
     score_count(dims).map_err(|why| {
         let sizes: Vec<usize> = dims.iter().skip(1).map(|d| d.unwrap_or(2)).collect();
-        format!("{why}: {}", seems::of_shape(is_recurrent, &sizes))
+        format!("{why}: {}", seems::of_shape(signs, &sizes))
     })
 }
 
@@ -179,23 +202,4 @@ pub fn shape_text(dims: &[Option<usize>]) -> String {
         .map(|d| d.map_or("?".to_owned(), |n| n.to_string()))
         .collect();
     dims.join("x")
-}
-
-/// The operator that turns scores into probabilities: walks back from the output over operators that keep the scores' meaning.
-fn makes_probabilities(graph: &GraphProto) -> Option<String> {
-    let producers = producers(graph);
-    let mut name = graph.output.first().map_or("", |o| o.name.as_str());
-    // A graph should be acyclic, but a file may lie.
-    for _ in 0..graph.node.len() {
-        let node = producers.get(name)?;
-        match node.op_type.as_str() {
-            "Softmax" | "QLinearSoftmax" | "Sigmoid" | "QLinearSigmoid" => {
-                return Some(node.op_type.clone());
-            }
-            "Cast" | "DequantizeLinear" | "Flatten" | "Identity" | "QuantizeLinear" | "Reshape"
-            | "Squeeze" | "Unsqueeze" => name = node.input.first().map_or("", String::as_str),
-            _ => return None,
-        }
-    }
-    None
 }

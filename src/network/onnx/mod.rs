@@ -9,7 +9,9 @@
 //! budget           what a graph may ask for
 //! peek             reads a file without its weights
 //! inspect          what the file says about its input and output
+//! few              constants of few values
 //! scaling          scaling that the graph applies to its picture before its first layer
+//! meaning          whether the scores are probabilities
 //! seems            what a network that is no classifier seems to be
 //! attributes       attributes of nodes
 //! constant         a tensor's values
@@ -24,10 +26,12 @@ pub mod budget;
 mod census;
 mod chunked;
 pub(crate) mod constant;
+mod few;
 pub mod half;
 mod in_order;
 pub mod inspect;
 mod local_functions;
+pub mod meaning;
 pub mod peek;
 pub mod repair;
 pub mod scaling;
@@ -55,6 +59,11 @@ const COUNTED_AHEAD_BYTES: usize = 4 << 10;
 
 /// Reads and repairs an ONNX file.
 pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
+    read_for(path, None)
+}
+
+/// The same where the output with the scores has a stated name.
+pub fn read_for(path: &Path, output: Option<&str>) -> Result<ModelProto, NetworkError> {
     let wrong = |why: String| NetworkError::File {
         path: path.to_owned(),
         why,
@@ -62,8 +71,9 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
     let mut model: ModelProto = decode(path).map_err(wrong)?;
     let mut side_files = SideFiles::of(path);
     each_tensor(&mut model, &mut |tensor| side_files.read(tensor)).map_err(wrong)?;
+    let output = output.map(str::to_owned);
     let repaired = in_time(weights_bytes(&model), move || {
-        repair::model(&mut model)?;
+        repair::model(&mut model, output.as_deref())?;
         model.graph.iter().try_for_each(budget::check)?;
         Ok(model)
     });

@@ -63,12 +63,18 @@ struct NodeOutline {
 struct AttributeOutline {
     #[prost(string, tag = "1")]
     name: String,
+    #[prost(float, tag = "2")]
+    f: f32,
     #[prost(int64, tag = "3")]
     i: i64,
     #[prost(message, optional, tag = "5")]
     t: Option<TensorOutline>,
     #[prost(message, optional, tag = "6")]
     g: Option<GraphOutline>,
+    #[prost(float, repeated, tag = "7")]
+    floats: Vec<f32>,
+    #[prost(int64, repeated, tag = "8")]
+    ints: Vec<i64>,
     #[prost(message, repeated, tag = "10")]
     tensors: Vec<TensorOutline>,
     #[prost(message, repeated, tag = "11")]
@@ -97,6 +103,8 @@ struct TensorOutline {
     head: TensorHead,
     /// Little-endian; empty if there are more than [`FEW_BYTES`].
     values: Vec<u8>,
+    /// The same for integers that are not stored as bytes.
+    integers: Vec<i64>,
 }
 
 /// Values with more bytes are weights, and are skipped.
@@ -123,17 +131,24 @@ impl prost::Message for TensorOutline {
         context: DecodeContext,
     ) -> Result<(), DecodeError> {
         const FLOAT_DATA: u32 = 4;
+        const INT64_DATA: u32 = 7;
         const RAW_DATA: u32 = 9;
-        if !matches!(tag, FLOAT_DATA | RAW_DATA) || wire_type != WireType::LengthDelimited {
+        let is_data = matches!(tag, FLOAT_DATA | INT64_DATA | RAW_DATA);
+        if !is_data || wire_type != WireType::LengthDelimited {
             return self.head.merge_field(tag, wire_type, buf, context);
         }
         let len = decode_varint(buf)?;
         match usize::try_from(len) {
             Ok(len) if len <= buf.remaining() => {
-                if len as u64 <= FEW_BYTES {
-                    self.values = buf.copy_to_bytes(len).into();
-                } else {
+                if len as u64 > FEW_BYTES {
                     buf.advance(len);
+                } else if tag == INT64_DATA {
+                    let mut few = buf.copy_to_bytes(len);
+                    while few.has_remaining() {
+                        self.integers.push(decode_varint(&mut few)? as i64);
+                    }
+                } else {
+                    self.values = buf.copy_to_bytes(len).into();
                 }
                 Ok(())
             }
@@ -176,13 +191,18 @@ pub struct Outline {
 
 /// Peeks at a file, and checks that its side files exist.
 pub fn peek(path: &Path) -> Result<Outline, NetworkError> {
-    memory::held_to(path, || outlined(path)).map_err(|why| NetworkError::File {
+    peek_at(path, None)
+}
+
+/// The same where the output with the scores has a stated name.
+pub fn peek_at(path: &Path, output: Option<&str>) -> Result<Outline, NetworkError> {
+    memory::held_to(path, || outlined(path, output)).map_err(|why| NetworkError::File {
         path: path.to_owned(),
         why,
     })
 }
 
-fn outlined(path: &Path) -> Result<Outline, String> {
+fn outlined(path: &Path, output: Option<&str>) -> Result<Outline, String> {
     let mut model: ModelOutline = decode(path)?;
     let metadata = std::mem::take(&mut model.metadata_props).into_iter();
     let metadata = metadata.map(|entry| (entry.key, entry.value)).collect();
@@ -190,8 +210,9 @@ fn outlined(path: &Path) -> Result<Outline, String> {
     let mut side_files = SideFiles::of(path);
     each_tensor(&mut model, &mut |tensor| side_files.check(tensor))?;
     let side_files = side_files.opened();
+    let output = output.map(str::to_owned);
     in_time(0, move || {
-        let before = repair::model(&mut model)?;
+        let before = repair::model(&mut model, output.as_deref())?;
         model.graph.iter().try_for_each(budget::check)?;
         Ok(Outline {
             graph: model.graph.unwrap_or_default(),
@@ -247,7 +268,10 @@ impl From<AttributeOutline> for AttributeProto {
     fn from(outline: AttributeOutline) -> Self {
         Self {
             name: outline.name,
+            f: outline.f,
             i: outline.i,
+            floats: outline.floats,
+            ints: outline.ints,
             t: outline.t.map(TensorProto::from),
             g: outline.g.map(GraphProto::from),
             tensors: all(outline.tensors),
@@ -260,7 +284,11 @@ impl From<AttributeOutline> for AttributeProto {
 
 impl From<TensorOutline> for TensorProto {
     fn from(outline: TensorOutline) -> Self {
-        let TensorOutline { head, values } = outline;
+        let TensorOutline {
+            head,
+            values,
+            integers,
+        } = outline;
         Self {
             dims: head.dims,
             data_type: head.data_type,
@@ -268,6 +296,7 @@ impl From<TensorOutline> for TensorProto {
             external_data: head.external_data,
             data_location: head.data_location,
             raw_data: values,
+            int64_data: integers,
             ..Self::default()
         }
     }
@@ -336,6 +365,16 @@ mod tests {
         assert_eq!(of(64).values, [7; 64]);
         assert!(of(65).values.is_empty());
         assert_eq!(of(65).head.name, "t");
+        let integers = |count: usize| {
+            let tensor = TensorProto {
+                int64_data: vec![-1; count],
+                ..TensorProto::default()
+            };
+            TensorOutline::decode(&tensor.encode_to_vec()[..]).unwrap()
+        };
+        // A negative number takes ten bytes.
+        assert_eq!(integers(6).integers, [-1; 6]);
+        assert!(integers(7).integers.is_empty());
         // 127 bytes and 2^63 of raw_data that do not exist.
         for bytes in [
             &[0x4a, 0x7f][..],

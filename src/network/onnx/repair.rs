@@ -2,11 +2,11 @@
 
 use super::budget::MAX_OUTPUTS;
 use super::inspect::{score_count, shape_text};
-use super::seems;
 use super::{
     attributes, each_graph, float_tensor, half, in_order, int64_tensor, local_functions, reads,
     shape_of,
 };
+use super::{meaning, seems};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -18,16 +18,30 @@ use tract_onnx::pb::{
 pub const LUMA: &str = "eyelet/luma";
 
 /// What the file held before the repair.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Before {
     /// Significand bits of the coarsest half-precision type.
     pub half_bits: Option<u32>,
     /// Index of the output that was kept.
     pub output: usize,
+    /// How it was chosen, if the file has several.
+    pub choice: Option<Choice>,
 }
 
-/// Checks and repairs a file's graph, if the file holds a network.
-pub fn model(model: &mut ModelProto) -> Result<Before, String> {
+/// The choice of one output among several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The name of the output that was kept.
+    pub name: String,
+    /// The names of those that could be the scores: features on the way to them are none.
+    pub possible: Vec<String>,
+    /// The names of all.
+    pub all: Vec<String>,
+}
+
+/// Checks and repairs a file's graph, if the file holds a network. `output` is the name of the output with the scores, if it is
+/// stated.
+pub fn model(model: &mut ModelProto, output: Option<&str>) -> Result<Before, String> {
     local_functions::write_out(model)?;
     let graph = model.graph.as_mut().ok_or(
         "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again",
@@ -47,12 +61,19 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     constants_to_initializers(graph);
     one_input(graph)?;
     grey_of_colours(graph);
-    if let Some(why) = seems::detector_by_outputs(graph) {
+    if output.is_none()
+        && let Some(why) = seems::detector_by_outputs(graph)
+    {
         return Err(why);
     }
-    let output = one_output(graph);
+    let (output, choice) = one_output(graph, output)?;
+    meaning::to_one(graph);
     graph.value_info.clear();
-    Ok(Before { half_bits, output })
+    Ok(Before {
+        half_bits,
+        output,
+        choice,
+    })
 }
 
 /// Adds a default that a file may omit and tract gets wrong: ConstantOfShape's value is the float 0.
@@ -262,19 +283,53 @@ fn rename_reads(graph: &mut GraphProto, from: &str, to: &str) {
     });
 }
 
-/// Of several outputs, keeps the one that looks like class scores, and the nodes that lead to it. It is the first that does,
-/// unless that one (features, say) is on the way to another with a different number of scores. Returns its index.
-fn one_output(graph: &mut GraphProto) -> usize {
-    if graph.output.len() < 2 {
-        return 0;
+/// Of several outputs, keeps the one that is `stated`, or that looks like class scores, and the nodes that lead to it. Returns its
+/// index, and how it was chosen.
+fn one_output(
+    graph: &mut GraphProto,
+    stated: Option<&str>,
+) -> Result<(usize, Option<Choice>), String> {
+    let all: Vec<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+    let possible = scores_among(graph);
+    let chosen = match stated {
+        Some(name) => all.iter().position(|o| o == name).ok_or_else(|| {
+            format!(
+                "has no output {name:?}, which its model.toml states as [output] name; it has: {}",
+                all.join(", ")
+            )
+        })?,
+        None => likeliest(graph, &possible),
+    };
+    if all.len() < 2 {
+        return Ok((0, None));
     }
+    let kept = leads_to(graph, &makers(graph), &graph.output[chosen].name);
+    let is_on_the_way = |name: &str| kept.iter().any(|n| reads(&graph.node[*n]).contains(&name));
+    let possible = possible.into_iter().map(|(at, _)| all[at].clone());
+    let possible = possible.filter(|name| !is_on_the_way(name)).collect();
+    graph.output.swap(0, chosen);
+    graph.output.truncate(1);
+    let mut index = 0;
+    graph.node.retain(|_| {
+        index += 1;
+        kept.contains(&(index - 1))
+    });
+    let choice = Choice {
+        name: all[chosen].clone(),
+        possible,
+        all,
+    };
+    Ok((chosen, Some(choice)))
+}
+
+/// The outputs that look like class scores, and how many scores each gives, if known.
+fn scores_among(graph: &GraphProto) -> Vec<(usize, Option<usize>)> {
     // A label is an integer; a feature map is no row of scores.
     let count = |output: &ValueInfoProto| match shape_of(output) {
         Some((DataType::Int64 | DataType::Int32 | DataType::Bool | DataType::String, _)) => None,
         Some((_, dims)) => score_count(&dims).ok(),
         None => Some(None),
     };
-    let makers = makers(graph);
     let outputs = graph.output.iter().enumerate();
     let mut scores: Vec<(usize, Option<usize>)> = outputs
         .filter_map(|(index, output)| Some((index, count(output)?)))
@@ -282,6 +337,16 @@ fn one_output(graph: &mut GraphProto) -> usize {
     if scores.iter().any(|(_, count)| *count != Some(1)) {
         scores.retain(|(_, count)| *count != Some(1));
     }
+    scores
+}
+
+/// The first of these outputs that is not named as an auxiliary one, unless it (features, say) is on the way to another with a
+/// different number of scores.
+fn likeliest(graph: &GraphProto, scores: &[(usize, Option<usize>)]) -> usize {
+    let is_auxiliary = |index: usize| seems::is_auxiliary(&graph.output[index].name);
+    let mut scores = scores.to_vec();
+    scores.sort_by_key(|(index, _)| is_auxiliary(*index));
+    let makers = makers(graph);
     let mut scores = scores.into_iter();
     let (mut chosen, mut chosen_count) = scores.next().unwrap_or_default();
     for (index, count) in scores {
@@ -294,14 +359,6 @@ fn one_output(graph: &mut GraphProto) -> usize {
             (chosen, chosen_count) = (index, count);
         }
     }
-    let kept = leads_to(graph, &makers, &graph.output[chosen].name);
-    graph.output.swap(0, chosen);
-    graph.output.truncate(1);
-    let mut index = 0;
-    graph.node.retain(|_| {
-        index += 1;
-        kept.contains(&(index - 1))
-    });
     chosen
 }
 

@@ -1,0 +1,202 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::network::onnx::{float_tensor, int64_tensor, test_node, value_info};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{TensorProto, ValueInfoProto};
+
+/// A graph that begins with these operators on these constants (no constants: an operator with one input).
+fn begins_with(operators: &[(&str, &[f32])]) -> GraphProto {
+    let mut graph = GraphProto::default();
+    graph.input.push(ValueInfoProto {
+        name: "x0".into(),
+        ..ValueInfoProto::default()
+    });
+    for (at, (op_type, values)) in operators.iter().enumerate() {
+        let mut input = vec![format!("x{at}")];
+        if !values.is_empty() {
+            input.push(format!("c{at}"));
+            graph.initializer.push(TensorProto {
+                name: format!("c{at}"),
+                dims: vec![1, values.len() as i64, 1, 1],
+                data_type: DataType::Float as i32,
+                raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                ..TensorProto::default()
+            });
+        }
+        graph.node.push(NodeProto {
+            op_type: (*op_type).into(),
+            input,
+            output: vec![format!("x{}", at + 1)],
+            ..NodeProto::default()
+        });
+    }
+    graph
+}
+
+#[test]
+fn the_pixels_that_a_network_wants_are_seen_in_what_it_does_to_them() {
+    let of = |operators| most(&of(&begins_with(operators)));
+    let rescaling: &[(&str, &[f32])] = &[
+        ("Cast", &[]),
+        ("Mul", &[1.0 / 127.5]),
+        ("Add", &[-1.0]),
+        ("Conv", &[]),
+    ];
+    assert_eq!(of(rescaling), Some(255.0));
+    let keras: &[(&str, &[f32])] = &[
+        ("Mul", &[1.0 / 255.0]),
+        ("Sub", &[0.485, 0.456, 0.406]),
+        ("Div", &[0.229, 0.224, 0.225]),
+    ];
+    assert_eq!(of(keras), Some(255.0));
+    let wrapped: &[(&str, &[f32])] = &[
+        ("Sub", &[0.485, 0.456, 0.406]),
+        ("Div", &[0.229, 0.224, 0.225]),
+        ("Conv", &[]),
+    ];
+    assert_eq!(of(wrapped), Some(1.0));
+    assert_eq!(of(&[("Mul", &[2.0]), ("Sub", &[1.0])]), Some(1.0));
+    // From one normalisation to another.
+    let moved: &[(&str, &[f32])] = &[("Mul", &[0.458, 0.448, 0.45]), ("Add", &[-0.03])];
+    assert_eq!(of(moved), None);
+    // Nothing, a layer first, a learned normalisation, weights.
+    assert_eq!(of(&[]), None);
+    assert_eq!(of(&[("Conv", &[]), ("Mul", &[0.1])]), None);
+    assert_eq!(of(&[("BatchNormalization", &[1.0])]), None);
+    assert_eq!(of(&[("Mul", &[1.0, 2.0])]), None);
+    assert_eq!(of(&[("Mul", &[0.0])]), None);
+}
+
+#[test]
+fn a_picture_that_two_layers_read_is_none_that_one_of_them_scales() {
+    let mut graph = begins_with(&[("Mul", &[1.0 / 255.0])]);
+    let mut other = graph.node[0].clone();
+    other.output = vec!["y".into()];
+    graph.node.push(other);
+    assert_eq!(of(&graph), Start::default());
+}
+
+fn most(start: &Start) -> Option<f32> {
+    start.scaling.as_ref().map(|s| s.pixel_most)
+}
+
+#[test]
+fn what_is_subtracted_and_bounds_tell_the_range_too() {
+    let of = |operators: &[(&str, &[f32])]| most(&of(&begins_with(operators)));
+    assert_eq!(of(&[("Sub", &[128.0])]), Some(255.0));
+    assert_eq!(of(&[("Sub", &[103.9, 116.8, 123.7])]), Some(255.0));
+    assert_eq!(of(&[("Sub", &[0.5])]), Some(1.0));
+    assert_eq!(of(&[("Mul", &[255.0]), ("Sub", &[123.7])]), Some(1.0));
+    assert_eq!(of(&[("Mul", &[1.0])]), None);
+}
+
+#[test]
+fn arithmetic_that_nothing_follows_from_is_named() {
+    let unclear = |operators: &[(&str, &[f32])]| of(&begins_with(operators)).unclear;
+    let named = |names: &str| Some(names.to_owned());
+    assert_eq!(unclear(&[("Pow", &[2.0])]), named("Pow"));
+    assert_eq!(unclear(&[("Tanh", &[])]), named("Tanh"));
+    // From -1..=1 to 0..=1, and by a mean of each pixel.
+    let moved: &[(&str, &[f32])] = &[("Add", &[1.0]), ("Mul", &[0.5])];
+    assert_eq!(unclear(moved), named("Add Mul"));
+    assert_eq!(unclear(&[("Sub", &[1.0, 2.0])]), named("Sub"));
+    // Pixels that ImageNet's rule has normalised, for a network that wants -1..=1 or pixels.
+    let inception: &[(&str, &[f32])] = &[
+        ("Mul", &[0.458, 0.448, 0.45]),
+        ("Add", &[-0.03, -0.088, -0.188]),
+    ];
+    let back: &[(&str, &[f32])] = &[
+        ("Mul", &[0.229, 0.224, 0.225]),
+        ("Add", &[0.485, 0.456, 0.406]),
+    ];
+    for usual in [inception, back, &[("Mul", &[1.0])], &[("Conv", &[])]] {
+        assert_eq!(of(&begins_with(usual)), Start::default());
+    }
+}
+
+/// A graph over a picture of this shape.
+fn graph(shape: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> GraphProto {
+    GraphProto {
+        input: vec![value_info("x", DataType::Float as i32, shape)],
+        node: nodes,
+        initializer: constants,
+        ..GraphProto::default()
+    }
+}
+
+#[test]
+fn a_reversal_and_the_means_after_it_tell_the_order_of_the_channels() {
+    let caffe = |means: [f32; 3], reverses: bool| {
+        let gather = test_node("Gather", &["x", "order"], &["g"], &[]);
+        let from = if reverses { "g" } else { "x" };
+        let mut nodes = vec![test_node("Sub", &[from, "means"], &["y"], &[])];
+        nodes.splice(0..0, reverses.then_some(gather));
+        let means = float_tensor("means", &[1, 1, 1, 3], means.to_vec());
+        let order = int64_tensor("order", &[3], vec![2, 1, 0]);
+        of(&graph(&[1, 8, 8, 3], nodes, vec![means, order]))
+    };
+    let (bgr, rgb) = ([103.9, 116.8, 123.7], [123.7, 116.8, 103.9]);
+    for (means, reverses, order) in [
+        (bgr, true, ChannelOrder::Rgb),
+        (rgb, true, ChannelOrder::Bgr),
+        (bgr, false, ChannelOrder::Bgr),
+        (rgb, false, ChannelOrder::Rgb),
+    ] {
+        let start = caffe(means, reverses);
+        assert_eq!(start.channels, Some(order), "{means:?} {reverses}");
+        assert_eq!(start.reverses.is_some(), reverses);
+        assert_eq!(most(&start), Some(255.0));
+    }
+    assert_eq!(caffe([120.0; 3], true).channels, None);
+}
+
+#[test]
+fn constants_that_the_graph_computes_are_computed() {
+    let nodes = vec![
+        test_node("Sub", &["x", "mean"], &["moved"], &[]),
+        test_node("Sqrt", &["variance"], &["root"], &[]),
+        test_node("Max", &["root", "least"], &["deviation"], &[]),
+        test_node("Div", &["moved", "deviation"], &["y"], &[]),
+    ];
+    let constants = vec![
+        float_tensor("mean", &[1, 1, 1, 3], vec![0.4, 0.5, 0.45]),
+        float_tensor("variance", &[1, 1, 1, 3], vec![0.06; 3]),
+        float_tensor("least", &[], vec![1e-7]),
+    ];
+    let start = of(&graph(&[1, 8, 8, 3], nodes, constants));
+    assert_eq!(most(&start), Some(1.0));
+}
+
+#[test]
+fn a_batch_normalisation_has_learned_the_range_of_its_pixels() {
+    let of = |mean: f32, variance: f32| {
+        let inputs = ["x", "scale", "bias", "mean", "variance"];
+        let values = [1.0, 0.0, mean, variance];
+        let constants = inputs[1..].iter().zip(values);
+        let constants = constants.map(|(name, v)| float_tensor(name, &[3], vec![v; 3]));
+        let node = test_node("BatchNormalization", &inputs, &["y"], &[]);
+        of(&graph(&[1, 3, 8, 8], vec![node], constants.collect()))
+    };
+    assert_eq!(most(&of(127.0, 3600.0)), Some(255.0));
+    assert_eq!(most(&of(0.45, 0.07)), Some(1.0));
+    assert_eq!(of(0.02, 1.1), Start::default());
+    assert_eq!(of(5.0, 1.0).unclear.as_deref(), Some("BatchNormalization"));
+}
+
+#[test]
+fn bounds_tell_the_range() {
+    let of = |most: f32| {
+        let nodes = vec![
+            test_node("Clip", &["x", "least", "most"], &["y"], &[]),
+            test_node("Conv", &["y", "w"], &["z"], &[]),
+        ];
+        let constants = vec![
+            float_tensor("least", &[], vec![0.0]),
+            float_tensor("most", &[], vec![most]),
+        ];
+        of(&graph(&[1, 3, 8, 8], nodes, constants))
+    };
+    assert_eq!(most(&of(255.0)), Some(255.0));
+    assert_eq!(most(&of(1.0)), Some(1.0));
+    assert_eq!(of(6.0).unclear.as_deref(), Some("Clip"));
+}
