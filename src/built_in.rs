@@ -45,6 +45,14 @@ pub fn find(relative: &Path) -> Option<PathBuf> {
     known.then(|| Path::new(ROOT).join(relative))
 }
 
+/// A path in readable form: what is built in has no path that a user could open.
+pub fn shown(path: &Path) -> String {
+    match path.strip_prefix(ROOT) {
+        Ok(relative) => format!("{} in the program itself", relative.display()),
+        Err(_) => path.display().to_string(),
+    }
+}
+
 /// The contents of the built-in file at `path`, a path from [`find`] or [`files`].
 pub fn read(path: &Path) -> Option<&'static [u8]> {
     let relative = path.strip_prefix(ROOT).ok()?;
@@ -90,6 +98,13 @@ mod tests {
         let folder = find(photos).unwrap();
         let built_in = files(&folder).map(|path| path.file_name().unwrap().to_owned());
         assert!(built_in.eq(in_tree));
+    }
+
+    #[test]
+    fn a_user_is_not_shown_the_path() {
+        let photos = find(Path::new("boards/photos")).unwrap();
+        assert_eq!(shown(&photos), "boards/photos in the program itself");
+        assert_eq!(shown(Path::new("/a/b")), "/a/b");
     }
 
     #[test]

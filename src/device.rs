@@ -60,7 +60,9 @@ pub struct Limits<'a> {
 pub struct Device {
     board: Board,
     labels: Vec<String>,
-    /// The same as a display has them.
+    /// The model's name and its own labels, by which a board file names classes.
+    classes_of: (String, Vec<String>),
+    /// The labels as a display has them.
     shown: Arc<[String]>,
     camera: Option<Box<dyn Camera>>,
     preprocess: Preprocess,

@@ -77,10 +77,18 @@ fn a_picture_is_classified_by_the_network_in_the_program() {
         alone.says(&arguments, &words);
     }
     alone.says(&["check", "--board", "host"], &["all is well"]);
-    alone.says(
-        &["model", "verify", "efficientnet-lite0"],
-        &["sha256 matches"],
-    );
+    for (words, says) in [
+        (
+            &["check", "--board", "host"][..],
+            "boards/photos in the program itself",
+        ),
+        (&["model", "verify", "efficientnet-lite0"], "sha256 matches"),
+    ] {
+        alone.says(words, &[says]);
+        let said = alone.run(words).stdout;
+        assert!(!said.contains("/proc/self/exe"), "{said}");
+        assert!(said.contains("in the program itself"), "{said}");
+    }
     alone.says(
         &["list", "models"],
         &["efficientnet-lite0", "in the program itself"],

@@ -134,7 +134,7 @@ fn a_softmax_after_a_softmax_is_refused_with_the_key_to_correct() {
     let right = Desk::with(with_softmax(), Some(&toml("probabilities", "")));
     assert_has(
         &right.explained(),
-        &["output.kind = \"probabilities\" its model.toml says so"],
+        &["output.kind = \"probabilities\" its net.toml says so"],
     );
     let wrong = Desk::with(with_softmax(), Some(&toml("logits", "")));
     let run = wrong.run(&["explain", "net.onnx"]);
@@ -156,11 +156,11 @@ fn keys_that_a_model_toml_leaves_out_are_assumed() {
     assert_has(
         &desk.explained(),
         &[
-            "input.mean = [0.5, 0.5, 0.5] its model.toml says so",
+            "input.mean = [0.5, 0.5, 0.5] its net.toml says so",
             &format!("input.std = [0.229, 0.224, 0.225] {IMAGENET}"),
-            "output.class_count = 10 its model.toml says so",
+            "output.class_count = 10 its net.toml says so",
             "output.label_offset = 0 assumed: score 0 is a class",
-            "precision = \"half\" its model.toml says so",
+            "precision = \"half\" its net.toml says so",
         ],
     );
 }

@@ -225,6 +225,32 @@ fn a_broken_picture_in_the_middle_is_reported_in_order_and_all_others_are_classi
 }
 
 #[test]
+fn what_a_folder_has_besides_pictures_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join("in").join(name);
+    save(&at("a.jpg"), 40);
+    std::fs::copy(at("a.jpg"), at("b.jfif")).unwrap();
+    std::fs::write(at("c.HEIC"), b"\0\0\0\x24ftypheic\0\0\0\0").unwrap();
+    std::fs::write(at("notes.txt"), "").unwrap();
+    let run = classify(folder.path(), &["--json", "in"], None);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let lines = run.json_lines();
+    let images: Vec<_> = lines
+        .iter()
+        .map(|line| line["image"].as_str().unwrap())
+        .collect();
+    assert_eq!(images, ["in/a.jpg", "in/b.jfif"]);
+    let says =
+        "in: 2 other files are left out (heic, txt); convert the pictures among them to JPEG";
+    assert!(run.stderr.contains(says), "{}", run.stderr);
+    // One that is named is refused with what to do.
+    let run = classify(folder.path(), &["in/c.HEIC"], None);
+    assert_eq!(run.code, PICTURE);
+    let says = "it is a HEIC picture, which is not read here: convert it to JPEG";
+    assert!(run.stderr.contains(says), "{}", run.stderr);
+}
+
+#[test]
 fn a_table_has_one_line_per_picture_and_quotes_where_necessary() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -31,6 +31,15 @@ const LABELS: [&str; 8] = [
     "猫",
 ];
 
+/// Two of them begin alike, for longer than a row is wide.
+const SCREWS: [&str; 5] = [
+    "Schraube, M3",
+    "Schraube, M4",
+    "Schraubenmutter",
+    "Mutter, M3",
+    "Unterlegscheibe",
+];
+
 /// One label a language; the last one needs `tests/fixtures/fonts/chinese.ttf`.
 const LANGUAGES: [(&str, &str); 5] = [
     ("german", "Schraubenschlüssel, groß"),
@@ -257,6 +266,11 @@ fn drawn() -> Vec<(String, Painter)> {
         let mut painter = Painter::on(*surface, None).unwrap();
         draw(&mut painter, *show, &labels(), &rgb);
         all.push((format!("{}-{name}.png", name_of(surface)), painter));
+    }
+    for surface in [rgb565(320, 240), rgb565(480, 320)] {
+        let mut painter = Painter::on(surface, None).unwrap();
+        draw(&mut painter, Class(0), &SCREWS.map(String::from), &rgb);
+        all.push((format!("{}-screws.png", name_of(&surface)), painter));
     }
     let labels = LANGUAGES.map(|(_, label)| label.to_owned());
     let own = chinese();

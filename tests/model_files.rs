@@ -264,7 +264,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "class_count = 2",
         "class_count = 2\n[variants.b]\nfile = \"b.onnx\"\nurl = 1",
-        "m.toml:14:1: variants.b.url: unknown key, did you mean `urls`? (allowed: input, file, sha256, size_bytes, urls)",
+        "m.toml:14:1: variants.b.url: unknown key, did you mean `urls`? (allowed: description, input, file, sha256, size_bytes, urls)",
     ),
     (
         "class_count = 2",

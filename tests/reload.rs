@@ -14,10 +14,14 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn write_board(file: &Path, threads: u32, enter: &str) {
+    write_board_with(file, threads, enter, "");
+}
+
+fn write_board_with(file: &Path, threads: u32, enter: &str, more: &str) {
     let model = fixture("opset13.onnx").display().to_string();
     let text = format!(
         "description = \"test\"\ntier = \"untested\"\nthreads = {threads}\nmodel = {model:?}\n[camera.pattern]\nwidth_px = 64\n\
-         height_px = 48\nrate_fps = 20\n[decide]\nenter = {enter}\nleave = 0.0\n[policy.camera_lost]\nafter_s = {}\n[display.none]\n",
+         height_px = 48\nrate_fps = 20\n[decide]\nenter = {enter}\nleave = 0.0\n[policy.camera_lost]\nafter_s = {}\n[display.none]\n{more}",
         300 + threads
     );
     fs::write(file, text).unwrap();
@@ -89,6 +93,43 @@ fn a_board_file_is_reloaded_and_keys_that_need_a_restart_are_named() {
     // The new threshold holds: now a class is decided.
     let line = running.wait_for("frame ");
     assert!(!line.contains("unknown"), "{line}");
+
+    // What could not be started with is a fault, too.
+    let no_class = "[decide.class.\"nosuch\"]\nenter = 0.5\n";
+    write_board_with(&board, 1, "0.0", no_class);
+    running.send(libc::SIGHUP);
+    let line = running.wait_for("reread the board file");
+    assert!(
+        line.contains("\"nosuch\" is not a class") && line.contains("continues as before"),
+        "{line}"
+    );
+    write_board(&board, 1, "0.0");
+    let text = fs::read_to_string(&board).unwrap();
+    let model = text
+        .lines()
+        .find(|line| line.starts_with("model = "))
+        .unwrap();
+    fs::write(&board, text.replace(model, "model = \"nomodel\"")).unwrap();
+    running.send(libc::SIGHUP);
+    let line = running.wait_for("reread the board file");
+    assert!(
+        line.contains("no model `nomodel`") && line.contains("continues as before"),
+        "{line}"
+    );
+    // A threshold of single classes holds at once: no class is decided any more.
+    let sure = |class| {
+        format!("[decide.class.\"class {class}\"]\nenter = 1.0\nleave = 1.0\nhold_ms = 0\n")
+    };
+    let all: String = (0..10).map(sure).collect();
+    write_board_with(&board, 2, "0.0", &all);
+    running.send(libc::SIGHUP);
+    let line = running.wait_for("reread the board file");
+    assert!(line.contains("decide applied"), "{line}");
+    running.wait_for("unknown");
+    write_board(&board, 2, "0.0");
+    running.send(libc::SIGHUP);
+    running.wait_for("decide applied");
+    running.wait_for("need a restart");
 
     running.send(libc::SIGHUP);
     let line = running.wait_for("reread the board file");

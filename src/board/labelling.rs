@@ -2,8 +2,9 @@
 
 use super::Board;
 use crate::decide::Classes;
-use crate::model::Model;
+use crate::model::{Model, find};
 use crate::show::lettering::Lettering;
+use crate::spec::OutputKind;
 use crate::{Cause, Failure};
 use std::sync::Arc;
 
@@ -26,12 +27,11 @@ impl Labelling {
     /// # Errors
     /// [`Cause::Board`]: one line for each name that matches no class, or two; or the font file cannot be read or is invalid.
     pub fn of(board: &Board, model: &Model) -> Result<Self, Failure> {
-        let classes = Classes::resolve(&board.decide.classes, &model.labels).map_err(|faults| {
-            let (board, model) = (&board.name, &model.name);
-            let line = |fault| format!("board {board} with the model {model}: {fault}");
-            let lines: Vec<_> = faults.into_iter().map(line).collect();
-            Failure::of_lines(Cause::Board, &lines)
-        })?;
+        let classes = classes(board, &model.name, &model.labels)?;
+        let classes = match classes.has_groups() && are_independent(model) {
+            true => classes.independent(),
+            false => classes,
+        };
         let shown: Arc<[String]> = classes.shown(&model.labels).into();
         let unknown = &board.decide.unknown_label;
         let words = shown.iter().chain([unknown]).map(String::as_str);
@@ -44,4 +44,28 @@ impl Labelling {
             classes,
         })
     }
+}
+
+/// The settings of `board` for individual classes of the model `name`, which has these labels.
+///
+/// # Errors
+/// [`Cause::Board`]: one line for each name that matches no class, or two.
+pub fn classes(board: &Board, name: &str, labels: &[String]) -> Result<Classes, Failure> {
+    Classes::resolve(&board.decide.classes, labels).map_err(|faults| {
+        let board = &board.name;
+        let line = |fault| format!("board {board} with the model {name}: {fault}");
+        let lines: Vec<_> = faults.into_iter().map(line).collect();
+        Failure::of_lines(Cause::Board, &lines)
+    })
+}
+
+/// Whether each class has a probability of its own, by a Sigmoid at the network's end: then several can be sure at once. One score
+/// for two classes is none of these.
+fn are_independent(model: &Model) -> bool {
+    // A file that cannot be inspected is reported when it is loaded.
+    model.output.kind == OutputKind::Probabilities
+        && find::inspect_described(&model.file, model.output_name.as_deref()).is_ok_and(|file| {
+            let last = file.last_operator.unwrap_or_default();
+            last.ends_with("Sigmoid") && file.score_count != Some(1)
+        })
 }

@@ -6,6 +6,7 @@
 
 mod formats;
 mod framing;
+mod others;
 mod pace;
 mod patience;
 mod pattern;
@@ -16,6 +17,7 @@ mod still;
 pub mod v4l2;
 mod y4m;
 
+pub(crate) use others::Others;
 pub use patience::SLICE;
 pub use pattern::{PatternCamera, PatternConfig};
 pub use picture::{

@@ -115,7 +115,28 @@ fn read(path: &Path, room: Room<'_>) -> Result<Picture, String> {
     decode_in(&bytes, room)
 }
 
+/// A kind of picture that phones and browsers save and no decoder here reads, by its first bytes.
+fn unread_kind(bytes: &[u8]) -> Option<&'static str> {
+    const JPEG_XL: &[u8] = b"\0\0\0\x0cJXL ";
+    let brand = bytes.get(4..12).and_then(|head| head.strip_prefix(b"ftyp"));
+    match brand {
+        Some(b"avif" | b"avis") => Some("an AVIF picture"),
+        Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => {
+            Some("a HEIC picture")
+        }
+        _ if bytes.starts_with(JPEG_XL) || bytes.starts_with(b"\xff\x0a") => {
+            Some("a JPEG XL picture")
+        }
+        _ => None,
+    }
+}
+
 fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
+    if let Some(kind) = unread_kind(bytes) {
+        return Err(format!(
+            "it is {kind}, which is not read here: convert it to JPEG"
+        ));
+    }
     let format = image::guess_format(bytes)
         .map_err(|_| "it is not a BMP, GIF, JPEG, PNG, TIFF or WebP file".to_string())?;
     let name = format.extensions_str().first().copied().unwrap_or("?");
@@ -371,6 +392,18 @@ mod tests {
         };
         refuse("empty.png", b"", "the file is empty");
         refuse("text.jpg", b"hello, this is text", "not a BMP");
+        for (name, head, kind) in [
+            (
+                "a.avif",
+                &b"\0\0\0\x20ftypavif\0\0\0\0"[..],
+                "an AVIF picture",
+            ),
+            ("a.heic", b"\0\0\0\x24ftypheic\0\0\0\0", "a HEIC picture"),
+            ("a.jpg", b"\xff\x0a\xfa\x1f", "a JPEG XL picture"),
+        ] {
+            let words = format!("it is {kind}, which is not read here: convert it to JPEG");
+            refuse(name, head, &words);
+        }
         let mut png = encoded(&four(), ImageFormat::Png);
         refuse("cut.png", &png[..png.len() - 20], "damaged");
         // 20,000 x 20,000 in the header alone, with its checksum.

@@ -3,6 +3,7 @@
 //! One decoded picture is held at a time, and it is decoded once per change, not per frame. An unreadable file is reported once,
 //! counted as damaged and skipped; the camera cannot be opened if all of them are unreadable.
 
+use super::others::Others;
 use super::pace::Pace;
 use super::picture::{Picture, PictureError, read_picture};
 use super::{Camera, CameraConfig, CameraError, CameraKind, Counts, Kind, Next};
@@ -14,8 +15,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// File name extensions that are picked up from a folder.
-pub(crate) const ENDINGS: [&str; 9] = [
-    "bmp", "gif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp",
+pub(crate) const ENDINGS: [&str; 10] = [
+    "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp",
 ];
 
 /// See the module's documentation.
@@ -92,7 +93,7 @@ impl CameraKind for StillConfig {
 
 impl fmt::Display for StillConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files: Vec<String> = self.files.iter().map(|f| f.display().to_string()).collect();
+        let files: Vec<String> = self.files.iter().map(|f| built_in::shown(f)).collect();
         let (files, frames) = (files.join(", "), self.frames_each);
         write!(f, "still pictures {files}, {frames} frames each")
     }
@@ -271,12 +272,16 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
             ))
         };
         let mut found = Vec::new();
+        let mut others = Others::default();
         for entry in std::fs::read_dir(path).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
-            if is_picture(&file) && file.is_file() {
-                found.push(file);
+            match file.is_file() {
+                true if is_picture(&file) => found.push(file),
+                true => others.add(&file),
+                false => {}
             }
         }
+        others.report(path);
         if found.is_empty() {
             return Err(CameraError::Unusable(format!(
                 "the folder {} has no pictures (files that end in {})",
@@ -292,11 +297,14 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
 
 /// Whether a file in a folder is picked up, judged by its name: hidden ones are not.
 pub(crate) fn is_picture(file: &Path) -> bool {
-    let hidden = file
-        .file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     let ending = file.extension().and_then(|ending| ending.to_str());
-    !hidden && ending.is_some_and(|e| ENDINGS.contains(&e.to_ascii_lowercase().as_str()))
+    !is_hidden(file) && ending.is_some_and(|e| ENDINGS.contains(&e.to_ascii_lowercase().as_str()))
+}
+
+/// Whether the name of a file begins with a dot.
+pub(crate) fn is_hidden(file: &Path) -> bool {
+    let name = file.file_name();
+    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 #[cfg(test)]

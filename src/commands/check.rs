@@ -5,7 +5,7 @@ use crate::Failure;
 use crate::board::firmware::Machine;
 use crate::board::labelling::Labelling;
 use crate::device::views;
-use crate::memory;
+use crate::memory::{self, PoolSize};
 use crate::network::Network;
 
 /// Arguments of `eyelet check`.
@@ -62,12 +62,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     for line in ledger.lines() {
         print_line(line)?;
     }
+    if let PoolSize::AsNeeded = board.pool {
+        print_line("memory: `eyelet run` needs more: its camera and its display come on top")?;
+    }
     memory::seal()?;
+    let assumed = match model.facts.iter().filter(|fact| fact.is_assumed()).count() {
+        0 => String::new(),
+        1 => "; 1 value is assumed".to_owned(),
+        count => format!("; {count} values are assumed"),
+    };
     match lettering.warning() {
-        None => print_line("all is well"),
+        None => print_line(format_args!("all is well{assumed}")),
         Some(warning) => {
             print_line(format_args!("warning  {warning}"))?;
-            print_line("all else is well")
+            print_line(format_args!("all else is well{assumed}"))
         }
     }
 }

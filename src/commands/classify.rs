@@ -8,7 +8,7 @@
 //! ```
 
 mod decoders;
-mod inputs;
+pub(super) mod inputs;
 mod progress;
 mod results;
 
@@ -16,6 +16,7 @@ use super::find_model;
 use crate::decide::best;
 use crate::limits;
 use crate::network::Network;
+use crate::network::error::NetworkError;
 use crate::stats::Stage;
 use crate::{Cause, Failure};
 use decoders::{Decoders, Values};
@@ -57,7 +58,7 @@ pub struct Args {
     csv: bool,
 }
 
-/// Classifies each picture; reports unreadable pictures and continues with the others.
+/// Classifies each picture; reports those that cannot be read or classified and continues with the others.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let model = find_model(&args.model, args.labels.as_deref())?;
     let pictures = inputs::list(&args.images, args.files_from.as_deref())?;
@@ -78,32 +79,66 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let _ = network.run();
     }
     let mut decoders = Decoders::start(pictures, &model.input, &encoder, &values);
-    let mut unread = 0;
+    let mut failed = Failed::default();
     results.begin()?;
     while let Some((name, outcome)) = decoders.next()? {
         match outcome {
             Ok(mut prepared) => {
                 let began = Instant::now();
                 prepared.values.copy_to(network.input());
-                let scores = network.run()?;
-                prepared.times.set(Stage::Infer, began.elapsed());
-                let top = best(scores, model.output.kind, args.top);
-                progress.aside(|| results.picture(&name, &top, &prepared.times))?;
+                match network.run() {
+                    Ok(scores) => {
+                        prepared.times.set(Stage::Infer, began.elapsed());
+                        let top = best(scores, model.output.kind, args.top);
+                        progress.aside(|| results.picture(&name, &top, &prepared.times))?;
+                    }
+                    Err(why @ NetworkError::Run(_)) => {
+                        failed.unclassified += 1;
+                        let why = format!("{}: {why}", name.display());
+                        progress.aside(|| results.fault(&name, Cause::Model, &why))?;
+                    }
+                    Err(why) => return Err(why.into()),
+                }
                 decoders.give_back(prepared.values);
             }
             Err(why) => {
-                unread += 1;
-                progress.aside(|| results.fault(&name, &why))?;
+                failed.unread += 1;
+                progress.aside(|| results.fault(&name, Cause::Picture, &why))?;
             }
         }
         progress.advance();
     }
     progress.finish();
-    match unread {
-        0 => Ok(()),
-        n => Err(Failure::new(
-            Cause::Picture,
-            format!("{n} of {all} pictures could not be read"),
-        )),
+    failed.of(all)
+}
+
+/// Pictures without a result.
+#[derive(Default)]
+struct Failed {
+    /// They could not be read.
+    unread: usize,
+    /// The network gave no scores for them.
+    unclassified: usize,
+}
+
+impl Failed {
+    /// Reports them, if there are any among `all` pictures.
+    fn of(&self, all: usize) -> Result<(), Failure> {
+        let Self {
+            unread,
+            unclassified,
+        } = self;
+        let unread_are = format!("{unread} of {all} pictures could not be read");
+        let others_are =
+            format!("{unclassified} of {all} pictures could not be classified by this network");
+        match (unread, unclassified) {
+            (0, 0) => Ok(()),
+            (_, 0) => Err(Failure::new(Cause::Picture, unread_are)),
+            (0, _) => Err(Failure::new(Cause::Model, others_are)),
+            _ => Err(Failure::new(
+                Cause::Picture,
+                format!("{unread_are}, {others_are}"),
+            )),
+        }
     }
 }

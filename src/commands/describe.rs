@@ -1,7 +1,9 @@
 //! `eyelet model describe`: writes a `model.toml` to start from, and compares a network's classes for photos under each
 //! preprocessing rule that it may have been trained with.
 
+use super::classify::inputs::{self, Picture};
 use super::print_line;
+use crate::built_in;
 use crate::camera::read_picture;
 use crate::decide::{Candidate, best};
 use crate::model::describe::{self, Head};
@@ -25,7 +27,7 @@ pub struct Args {
     /// An ONNX file, or a model by name
     #[arg(value_name = "FILE.onnx|NAME")]
     model: String,
-    /// Photos of things that the network knows: its classes for them are shown under each rule of scale, mean and channels
+    /// Photos of things that the network knows, or folders of them: its classes are shown under each rule of scale, mean and channels
     #[arg(value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// The labels, one per line
@@ -49,6 +51,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     match &args.output {
         Some(output) => {
             write(output, &toml, args.force)?;
+            let guesses = model.facts.iter().filter(|fact| fact.is_assumed()).count();
+            log::info!(
+                "{} is written: {guesses} of {} values are guesses, to be corrected where they are wrong",
+                output.display(),
+                model.facts.len()
+            );
             beside(output, &model);
         }
         None if args.photos.is_empty() => toml.lines().try_for_each(print_line)?,
@@ -85,16 +93,18 @@ fn description(args: &Args, model: &Model) -> Result<String, Failure> {
     let head = Head {
         introduction: vec![
             format!(
-                "What Eyelet believes about {file}, and the source of each value. Used if it is beside it as {own} or model.toml;"
+                "What Eyelet believes about {file}, and the source of each value. Used if it is beside it as {own} or model.toml."
             ),
-            "correct what is \"assumed\" and wrong. Eyelet's models/README.md lists every key."
-                .to_owned(),
+            format!(
+                "What is \"assumed\" is a guess: {}",
+                describe::WHAT_TO_DO[0]
+            ),
+            describe::WHAT_TO_DO[1].to_owned(),
         ],
         description: describe::description(model, &model.name),
         file: file.into_owned(),
         known_by: None,
         labels: labels.transpose()?,
-        leaves_assumed_open: false,
     };
     Ok(describe::toml(model, &head)?)
 }
@@ -135,7 +145,7 @@ fn beside(output: &Path, model: &Model) {
         log::warn!(
             "{} has no effect there: put it beside {} as {}",
             output.display(),
-            model.file.display(),
+            built_in::shown(&model.file),
             counts[0].file_name().unwrap_or_default().to_string_lossy()
         );
     }
@@ -178,9 +188,14 @@ fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
         .collect();
     let mut rows = Vec::new();
     let mut unread = 0;
-    for photo in &args.photos {
-        match cells(photo, model, &mut network, &mut columns) {
-            Ok(cells) => rows.push((photo.as_path(), cells)),
+    let pictures = inputs::list(&args.photos, None)?;
+    for picture in &pictures {
+        let cells = match picture {
+            Picture::Fault(_, why) => Err(Failure::new(Cause::Picture, why)),
+            other => cells(other.name(), model, &mut network, &mut columns),
+        };
+        match cells {
+            Ok(cells) => rows.push((picture.name(), cells)),
             Err(failure) if failure.cause == Cause::Picture => {
                 unread += 1;
                 failure.report();
@@ -196,7 +211,7 @@ fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
     match unread {
         0 => Ok(()),
         n => {
-            let all = args.photos.len();
+            let all = pictures.len();
             let what = format!("{n} of {all} pictures could not be read");
             Err(Failure::new(Cause::Picture, what))
         }
@@ -310,7 +325,7 @@ fn verdict(columns: &[Column], photos: usize) -> Result<(), Failure> {
             continue;
         }
         shown.push(rule.name);
-        let facts = facts::of_input(&rule.input, |_| Source::Stated);
+        let facts = facts::of_input(&rule.input, |_| Source::Asked);
         let keys = ["input.scale", "input.mean", "input.std"];
         let stated = facts.iter().filter(|fact| keys.contains(&fact.key));
         let stated: Vec<String> = stated

@@ -27,12 +27,14 @@ pub struct Args {
 /// Imports the network.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let path = Path::new(&args.file);
+    let refused = |why: &str| Failure::new(Cause::Model, format!("{:?} {why}", args.file));
+    if path.is_dir() {
+        return Err(refused("is a folder: give the ONNX file in it"));
+    }
     if !is_path(&args.file) {
-        let why = format!(
-            "{:?} is not the path of an ONNX file: it must end in .onnx",
-            args.file
-        );
-        return Err(Failure::new(Cause::Model, why));
+        return Err(refused(
+            "is not the path of an ONNX file: put its folder before it (./ for this one), or let it end in .onnx",
+        ));
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = args.name.as_deref().unwrap_or(&stem);

@@ -156,11 +156,12 @@ fn model(named: &Named, roots: &DataRoots) -> Entry {
         (Some(state), None) | (None, Some(state)) => state.clone(),
         (None, None) => String::new(),
     };
-    let description = &named.definition.description;
+    let own = named.network_file().description.as_ref();
+    let description = own.unwrap_or(&named.definition.description);
     Entry {
-        text: match named.variant {
-            None => format!("{name:<22} {description} - {state}"),
-            Some(_) => format!("{name:<22} {state}"),
+        text: match (&named.variant, own) {
+            (Some(_), None) => format!("{name:<22} {state}"),
+            _ => format!("{name:<22} {description} - {state}"),
         },
         json: json!({"model": name, "description": description, "file": file, "fault": fault}),
     }
@@ -290,6 +291,10 @@ mod tests {
             assert_eq!(json["file"].is_string(), is_here, "{json}");
         }
         assert!(entry("mine").text.contains("faulty: "));
+        let described = |name: &str| entry(name).json["description"].as_str().unwrap();
+        assert!(described("mobilenet-v2").contains("float32"));
+        assert!(described("mobilenet-v2@12-int8").contains("int8"));
+        assert!(!described("mobilenet-v2@12-int8").contains("float32"));
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl BoardArgs {
         }
         let stated = model.facts.iter().filter(|f| f.source == Source::Board);
         stated.for_each(|fact| log::info!("{}: {fact}", model.name));
-        log_assumed(&model, &board.model);
+        log_facts(&model, &board.model);
         Ok(model)
     }
 }
@@ -259,24 +259,20 @@ fn until_fetched(missing: ModelError, chosen_by: &ChosenBy) -> Result<Model, Mod
     Ok(shipped)
 }
 
-/// A model by name or path. Assumptions about it are logged.
+/// A model by name or path. What is believed about it is logged.
 fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
     let model = Model::find(name_or_path, labels)?;
-    log_assumed(&model, name_or_path);
+    log_facts(&model, name_or_path);
     Ok(model)
 }
 
-/// Logs what is assumed about a model requested by this name or path.
-fn log_assumed(model: &Model, name_or_path: &str) {
-    let mut assumed = model
-        .facts
-        .iter()
-        .filter(|fact| fact.is_assumed())
-        .peekable();
-    if assumed.peek().is_some() {
-        for fact in assumed {
-            log::info!("{}: {fact}", model.name);
-        }
+/// Logs what is believed about a model requested by this name or path and stands in no `model.toml`: what is assumed, what files
+/// beside it say, and of what its own file says that which changes the meaning of its numbers.
+fn log_facts(model: &Model, name_or_path: &str) {
+    for fact in model.facts.iter().filter(|fact| is_logged(fact)) {
+        log::info!("{}: {fact}", model.name);
+    }
+    if model.facts.iter().any(Fact::is_assumed) {
         let toml = toml_of(model, name_or_path);
         log::info!(
             "{}: correct wrong assumptions in {}, see models/README.md",
@@ -286,10 +282,26 @@ fn log_assumed(model: &Model, name_or_path: &str) {
     }
 }
 
+fn is_logged(fact: &Fact) -> bool {
+    const MEANING: [&str; 6] = [
+        "input.channels",
+        "input.scale",
+        "input.mean",
+        "input.std",
+        "output.kind",
+        "labels",
+    ];
+    match fact.source {
+        Source::Assumed(_) | Source::Beside(_) => true,
+        Source::Graph(_) => MEANING.contains(&fact.key),
+        _ => false,
+    }
+}
+
 /// The `model.toml` that describes `model`, or would.
 fn toml_of(model: &Model, name_or_path: &str) -> PathBuf {
     let own = model.file.with_extension("toml");
-    let is_stated = |fact: &Fact| fact.source == Source::Stated;
+    let is_stated = |fact: &Fact| matches!(fact.source, Source::Stated(_));
     let is_described = model.facts.iter().any(is_stated) && !own.is_file();
     match is_described || !is_path(name_or_path) {
         true => model.file.with_file_name("model.toml"),

@@ -1,6 +1,7 @@
 //! `eyelet model pull|import|describe|verify`: fetches a model, describes it, tests it on the stored tensors beside it.
 
 use super::print_line;
+use crate::built_in;
 use crate::data_roots::DataRoots;
 use crate::decide::softmax;
 use crate::limits;
@@ -75,7 +76,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     print_line(format_args!(
         "{}: {}: {checked}",
         model.name,
-        file.display()
+        built_in::shown(file)
     ))?;
     let sets = verify::data_sets(file);
     if sets.is_empty() {
@@ -135,7 +136,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
         format!(
             "{wrong} of {} stored outputs of {} {what}",
             sets.len(),
-            file.display()
+            built_in::shown(file)
         ),
     ))
 }

@@ -2,6 +2,7 @@
 
 use super::print_line;
 use crate::Failure;
+use crate::built_in;
 use crate::data_roots::DataRoots;
 use crate::escaped::Escaped;
 use crate::model::Named;
@@ -44,7 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     print_line(format_args!(
         "{}: {how}, sha256 checked: {}",
         named.full_name(),
-        path.display()
+        built_in::shown(&path)
     ))
 }
 

@@ -3,19 +3,25 @@
 //! A rule names a class by its whole label or by what a display shows of it, exactly; or as `class 17`, which names any class by
 //! its number. A name that matches no class, or two, is a fault in the board file.
 //!
-//! A group of merged classes takes the place, and in JSON the number, of the first class in its list; the other members'
-//! probability is then 0.
+//! A group of merged classes takes the place, and in JSON the number, of the first class in its list; the other members are no
+//! classes any more.
 
 use super::{ClassRule, ClassRules};
 use crate::model::labels;
 use crate::toml_file::nearest;
 use std::collections::{BTreeMap, HashMap};
 
+/// As many classes fit into a message.
+const FEW: usize = 12;
+
 /// Classes that have rules.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Classes {
-    /// A member of a group, and the group's first class, which it is added to.
+    /// A member of a group, and the group's first class, which it is added to. Sorted.
     merged: Vec<(usize, usize)>,
+    /// Whether each class has a probability of its own (the network ends in Sigmoid): a group then has the largest of its members',
+    /// not their sum.
+    independent: bool,
     /// A group's new name, by its first class.
     names: Vec<(usize, String)>,
     /// Sorted.
@@ -43,6 +49,7 @@ impl Classes {
             let class = resolver.class("decide.class", name);
             classes.rules.extend(class.map(|class| (class, *rule)));
         }
+        classes.merged.sort_unstable();
         classes.ignored.sort_unstable();
         classes.rules.sort_by_key(|(class, _)| *class);
         let doubles = classes.rules.windows(2).filter(|two| two[0].0 == two[1].0);
@@ -72,13 +79,49 @@ impl Classes {
         self.renamed(&labels::shown(labels))
     }
 
-    /// Adds up the probabilities of merged classes, in place.
+    /// The same for a network whose classes exclude each other in no way.
+    pub fn independent(self) -> Self {
+        Self {
+            independent: true,
+            ..self
+        }
+    }
+
+    /// Whether there are merged classes.
+    pub fn has_groups(&self) -> bool {
+        !self.merged.is_empty()
+    }
+
+    /// These rules for single classes, if nothing else has changed.
+    pub fn with_rules_of(&self, new: &Self) -> Option<Self> {
+        let changed = Self {
+            rules: new.rules.clone(),
+            independent: new.independent,
+            ..self.clone()
+        };
+        (changed == *new).then_some(Self {
+            independent: self.independent,
+            ..changed
+        })
+    }
+
+    /// Adds up the probabilities of merged classes, in place; of independent ones it takes the largest.
     pub(super) fn merge(&self, probabilities: &mut [f32]) {
         for &(class, first) in &self.merged {
             let part = std::mem::take(&mut probabilities[class]);
-            // Rounding may take the sum slightly above 1.
-            probabilities[first] = (probabilities[first] + part).min(1.0);
+            let whole = &mut probabilities[first];
+            *whole = match self.independent {
+                true => whole.max(part),
+                // Rounding may take the sum slightly above 1.
+                false => (*whole + part).min(1.0),
+            };
         }
+    }
+
+    /// Whether the class is a part of another one.
+    pub(super) fn is_merged(&self, class: usize) -> bool {
+        let at = |&(member, _): &(usize, usize)| member.cmp(&class);
+        self.merged.binary_search_by(at).is_ok()
     }
 
     pub(super) fn is_ignored(&self, class: usize) -> bool {
@@ -149,8 +192,12 @@ impl<'a> Resolver<'a> {
         known.sort_unstable();
         let near = nearest(name, known)
             .map_or_else(String::new, |near| format!(", did you mean \"{near}\"?"));
+        let hint = match self.labels.len() {
+            0..=FEW => format!("it has: {}", self.labels.join(", ")),
+            _ => "the whole label, or what a display shows of it".to_owned(),
+        };
         self.faults.push(format!(
-            "{key}: \"{name}\" is not a class of the model{near} (the whole label, or what a display shows of it)"
+            "{key}: \"{name}\" is not a class of the model{near} ({hint})"
         ));
         None
     }
@@ -278,11 +325,11 @@ mod tests {
         let cases: [(ClassRules, &str); 9] = [
             (
                 rules(&[], &["tabbby"], &[]),
-                "decide.ignore: \"tabbby\" is not a class of the model, did you mean \"tabby\"? (the whole label, or what a display shows of it)",
+                "decide.ignore: \"tabbby\" is not a class of the model, did you mean \"tabby\"? (it has: tabby, tiger cat, crane, crane, Ka\u{308}se, dog)",
             ),
             (
                 rules(&[], &[], &["class 6"]),
-                "decide.class: \"class 6\" is not a class of the model (the whole label, or what a display shows of it)",
+                "decide.class: \"class 6\" is not a class of the model (it has: tabby, tiger cat, crane, crane, Ka\u{308}se, dog)",
             ),
             (
                 rules(&[], &["crane"], &[]),
@@ -310,7 +357,7 @@ mod tests {
             ),
             (
                 rules(&[("kitten", &["tabby"])], &["kiten"], &[]),
-                "decide.ignore: \"kiten\" is not a class of the model, did you mean \"kitten\"? (the whole label, or what a display shows of it)",
+                "decide.ignore: \"kiten\" is not a class of the model, did you mean \"kitten\"? (it has: tabby, tiger cat, crane, crane, Ka\u{308}se, dog)",
             ),
         ];
         for (rules, fault) in cases {

@@ -1,10 +1,12 @@
-//! SIGHUP: rereads the board file. Thresholds and the policy are applied while running; other changes are logged as needing a
-//! restart. A file with a fault changes nothing.
+//! SIGHUP: rereads the board file. Thresholds, also those of single classes, and the policy are applied while running; other
+//! changes are logged as needing a restart. A file with a fault, which could not be started with, changes nothing.
 
 use super::Device;
 use crate::Failure;
 use crate::board::Board;
-use crate::decide::DecideConfig;
+use crate::board::labelling;
+use crate::decide::{Classes, DecideConfig};
+use crate::model::find;
 use std::sync::atomic::AtomicBool;
 
 /// Rereads the board on request.
@@ -26,8 +28,9 @@ impl std::fmt::Debug for Reload<'_> {
 impl Device {
     /// Applies what may change while frames are classified.
     pub(super) fn reload(&mut self, reload: &Reload<'_>) {
-        let new = match (reload.read)() {
-            Ok(new) => new,
+        let checked = (reload.read)().and_then(|new| Ok((self.new_classes(&new)?, new)));
+        let (classes, new) = match checked {
+            Ok(checked) => checked,
             Err(failure) => {
                 log::error!(
                     "reread the board file: {failure}; nothing is applied, the board continues as before"
@@ -35,15 +38,23 @@ impl Device {
                 return;
             }
         };
-        let restart = needing_restart(&self.board, &new);
         let mut taken = Vec::new();
-        let decide = thresholds(&self.board.decide, new.decide);
+        let decide = DecideConfig {
+            unknown_label: self.board.decide.unknown_label.clone(),
+            classes: match &classes {
+                Some(_) => new.decide.classes.clone(),
+                None => self.board.decide.classes.clone(),
+            },
+            ..new.decide.clone()
+        };
         if decide != self.board.decide {
-            self.views.follow(&decide);
+            let classes = classes.unwrap_or_else(|| self.views.classes());
+            self.views.follow(&decide, &classes);
             self.board.decide = decide;
             taken.push("decide");
         }
-        let mut policy = new.policy;
+        let restart = needing_restart(&self.board, &new);
+        let mut policy = new.policy.clone();
         policy.watchdog = self.board.policy.watchdog;
         if policy != self.board.policy {
             self.care.follow(policy.clone());
@@ -62,14 +73,20 @@ impl Device {
             );
         }
     }
-}
 
-/// The new thresholds, for the classes as they are currently renamed and merged.
-fn thresholds(old: &DecideConfig, new: DecideConfig) -> DecideConfig {
-    DecideConfig {
-        unknown_label: old.unknown_label.clone(),
-        classes: old.classes.clone(),
-        ..new
+    /// The new rules for single classes, if they apply without a restart: the same classes are ignored and merged.
+    ///
+    /// # Errors
+    /// A rule names no class of the model, or the board names another model, which is not here.
+    fn new_classes(&self, new: &Board) -> Result<Option<Classes>, Failure> {
+        if new.model != self.board.model {
+            // Its classes are known after the restart.
+            find::locate(&new.model)?;
+            return Ok(None);
+        }
+        let (name, labels) = &self.classes_of;
+        let classes = labelling::classes(new, name, labels)?;
+        Ok(self.views.classes().with_rules_of(&classes))
     }
 }
 

@@ -151,6 +151,7 @@ impl Device {
             network.describe()
         );
         let mut device = Self {
+            classes_of: (model.name, model.labels),
             shown: labelling.shown,
             labels: labelling.labels,
             camera: Some(camera),

@@ -83,11 +83,17 @@ impl Views {
         self.turn = (self.turn + 1) % self.all.len();
     }
 
-    /// Applies these thresholds to all of them from now on.
-    pub fn follow(&mut self, config: &DecideConfig) {
+    /// Applies these thresholds, and rules for single classes, to all of them from now on.
+    pub fn follow(&mut self, config: &DecideConfig, classes: &Classes) {
         for view in &mut self.all {
-            view.decider.follow(config.clone());
+            view.decider.follow(config.clone(), classes.clone());
         }
+    }
+
+    /// The current rules for single classes.
+    pub fn classes(&self) -> Classes {
+        let first = self.all.first();
+        first.map_or_else(Classes::default, |view| view.decider.classes().clone())
     }
 
     /// Drops all verdicts and their history.

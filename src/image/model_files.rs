@@ -5,7 +5,8 @@ use super::fat::Files;
 use super::limits;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
-use crate::model::{Model, Named, find, shipped};
+use crate::model::facts::Source;
+use crate::model::{Fact, Model, Named, find, hints, shipped};
 use crate::named;
 use crate::network::onnx::peek::peek_at;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,27 @@ impl ModelFiles {
     /// digests, labels.
     pub fn gather(name_or_path: &str, roots: &DataRoots) -> Result<Self, Failure> {
         let model = Model::find_in(roots, name_or_path, None, find::inspect_file)?;
+        let mut gathered = Self::of(&model, name_or_path, roots)?;
+        let place = Path::new(gathered.name_or_path.trim_start_matches('/'));
+        let folder = match find::is_path(name_or_path) {
+            true => place.parent().unwrap_or(place).to_owned(),
+            false => {
+                Path::new("models").join(place.to_string_lossy().split('@').next().unwrap_or(""))
+            }
+        };
+        // The board has to find what was found here.
+        let says_more = |fact: &Fact| matches!(fact.source, Source::Beside(_));
+        if model.facts.iter().any(says_more) {
+            for name in hints::files_beside(&model.file) {
+                let contents = read(&model.file.with_file_name(&name))?;
+                gathered.files.insert(text(&folder.join(name)), contents);
+            }
+        }
+        Ok(gathered)
+    }
+
+    /// The network's own files, its description, and what that names.
+    fn of(model: &Model, name_or_path: &str, roots: &DataRoots) -> Result<Self, Failure> {
         if !find::is_path(name_or_path) {
             let named = Named::find(name_or_path, roots)?;
             let folder = PathBuf::from("models").join(&named.name);
@@ -184,6 +206,32 @@ mod tests {
         );
         let side = std::fs::read(fixture.with_extension("onnx.data")).unwrap();
         assert!(gathered.files[names[1]] == side);
+    }
+
+    #[test]
+    fn what_files_beside_a_network_say_is_known_in_the_image() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/opset13.onnx");
+        let folder = tempfile::tempdir().unwrap();
+        let network = folder.path().join("mine.onnx");
+        std::fs::copy(&fixture, &network).unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        write("labels.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
+        let half = r#"{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#;
+        write("preprocessor_config.json", half);
+        write("notes.txt", "no label");
+        let roots = DataRoots::new(vec![], None, None);
+        let gathered = ModelFiles::gather(&network.display().to_string(), &roots).unwrap();
+        let names: Vec<_> = gathered.files.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "models/mine/labels.txt",
+                "models/mine/mine.onnx",
+                "models/mine/preprocessor_config.json"
+            ]
+        );
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl Prepared {
     }
 }
 
-fn facts_of_output(output: &OutputSpec, inspected: &Inspected) -> Vec<Fact> {
+pub(super) fn facts_of_output(output: &OutputSpec, inspected: &Inspected) -> Vec<Fact> {
     let shape = || Source::Graph("its output's shape".to_owned());
     facts::of_output(output, |key| match key {
         "output.kind" => match &inspected.last_operator {

@@ -15,8 +15,8 @@ use std::path::Path;
 /// The source of a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The model's TOML file.
-    Stated,
+    /// The model's TOML file, which has this name.
+    Stated(String),
     /// The ONNX file, and where in it.
     Graph(String),
     /// A file beside the ONNX file, and what in it.
@@ -54,7 +54,7 @@ impl Fact {
 impl fmt::Display for Source {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stated => out.write_str("its model.toml says so"),
+            Self::Stated(name) => write!(out, "its {name} says so"),
             Self::Graph(place) => write!(out, "the ONNX file says so: {place}"),
             Self::Beside(place) => write!(out, "a file beside it says so: {place}"),
             Self::Asked => out.write_str("the command line says so"),
@@ -198,13 +198,11 @@ fn all(keys: Vec<(&'static str, String)>, source: impl Fn(&'static str) -> Sourc
     keys.into_iter().map(fact).collect()
 }
 
-/// The precision that the model's TOML file states, or the default.
-pub fn of_precision(stated: Option<Precision>) -> Fact {
-    let source = match stated {
-        Some(_) => Source::Stated,
-        None => Source::Default("for float networks"),
-    };
-    precision(stated.unwrap_or_default(), source)
+/// The precision that is stated, and where, or the default.
+pub fn of_precision(stated: Option<(Precision, Source)>) -> Fact {
+    let default = || (Precision::default(), Source::Default("for float networks"));
+    let (value, source) = stated.unwrap_or_else(default);
+    precision(value, source)
 }
 
 fn precision(precision: Precision, source: Source) -> Fact {
@@ -222,11 +220,11 @@ pub fn precision_by_board(facts: &mut [Fact], by_board: Precision) {
     }
 }
 
-/// The source of the labels: the file that was `asked` for, else the one that is `stated`, else those that were `found`, else the
-/// usual ones.
+/// The source of the labels: the file that was `asked` for, else the one that is `stated`, and where, else those that were
+/// `found`, else the usual ones.
 pub fn of_labels(
     asked: Option<&Path>,
-    stated: Option<&str>,
+    stated: Option<(&str, Source)>,
     found: Option<&Hint<Labels>>,
     usual: &'static str,
 ) -> Fact {
@@ -234,9 +232,13 @@ pub fn of_labels(
         "1000 classes are taken for ImageNet's, others are numbered; --labels FILE names them";
     let (value, source) = match (asked, stated, found) {
         (Some(file), _, _) => (text(&file.display().to_string()), Source::Asked),
-        (None, Some(file), _) => (text(file), Source::Stated),
+        (None, Some((file, source)), _) => (text(file), source),
         (None, None, Some(Hint { value, source })) => {
-            let value = value.file.as_deref().map_or("its own".to_owned(), text);
+            let whose = match source {
+                Source::Beside(_) => "those beside it",
+                _ => "its own",
+            };
+            let value = value.file.as_deref().map_or(whose.to_owned(), text);
             (value, source.clone())
         }
         (None, None, None) => (usual.to_owned(), Source::Assumed(RULE)),

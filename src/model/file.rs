@@ -2,8 +2,8 @@
 
 use crate::limits;
 use crate::spec::{
-    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec,
-    PRECISIONS, Precision, RESIZES, Resize,
+    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputKind,
+    OutputSpec, PRECISIONS, Precision, RESIZES, Resize,
 };
 use crate::toml_file::{Faults, Table, read};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub(super) const INPUT_KEYS: [&str; 8] = [
     "input.fill",
 ];
 /// The same for `[output]`.
-pub(super) const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
+pub(super) const OUTPUT_KEYS: [&str; 2] = ["output.kind", "output.label_offset"];
 
 /// The `keys` that are missing from the table.
 fn left_out(table: &Table<'_, '_>, keys: &[&'static str]) -> Vec<&'static str> {
@@ -57,6 +57,8 @@ pub struct Definition {
 /// One ONNX file of a model: its name, how to verify it, where to get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkFile {
+    /// One line for `eyelet list models` about a variant, if it has its own.
+    pub description: Option<String>,
     /// The file's bare name, beside the `model.toml`.
     pub file: String,
     /// Its digest as 64 lower-case hexadecimal digits.
@@ -170,6 +172,7 @@ fn network_file(table: &mut Table<'_, '_>) -> Option<NetworkFile> {
         table.must_have(&["sha256", "size_bytes"]);
     }
     Some(NetworkFile {
+        description: None,
         file: file?,
         sha256,
         size_bytes,
@@ -188,11 +191,17 @@ fn variants(top: &mut Table<'_, '_>) -> BTreeMap<String, NetworkFile> {
             continue;
         };
         variant.must_have(&["file"]);
+        let description = variant.text("description");
         let input_name = variant
             .table("input")
             .and_then(|mut input| input.text("name"));
         if let Some(file) = network_file(&mut variant) {
-            variants.insert(name, NetworkFile { input_name, ..file });
+            let file = NetworkFile {
+                description,
+                input_name,
+                ..file
+            };
+            variants.insert(name, file);
         }
     }
     variants
@@ -283,14 +292,15 @@ fn check_resize(table: &Table<'_, '_>, resize: Resize) {
 }
 
 fn output(table: &mut Table<'_, '_>) -> Option<OutputSpec> {
-    table.must_have(&["kind", "class_count"]);
-    let kind = table.word("kind", &KINDS);
+    table.must_have(&["class_count"]);
+    // Without it the network's file decides.
+    let kind = table.word("kind", &KINDS).unwrap_or(OutputKind::Logits);
     let class_count = table.integer_u32("class_count", limits::CLASS_COUNT);
     let label_offset = table
         .integer_u32("label_offset", limits::LABEL_OFFSET)
         .unwrap_or(0);
     Some(OutputSpec {
-        kind: kind?,
+        kind,
         class_count: class_count? as usize,
         label_offset: label_offset as usize,
     })

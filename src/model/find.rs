@@ -4,24 +4,27 @@
 //! file must have the length and the sha256 that the `model.toml` states. A path needs no `model.toml`: what the file says about
 //! itself is enough, together with the rules of the published ImageNet models.
 
-use super::facts::{self, Source};
+pub use super::digest::{hex, length_of, verify};
+use super::facts;
 use super::file::{Definition, NetworkFile};
 use super::hints::{self, Hints};
+use super::left_out::LeftOut;
 use super::{Model, ModelError, labels, shipped, stated};
 use crate::data_roots::DataRoots;
+use crate::limits;
 use crate::network::onnx::inspect::{Inspected, inspect};
 use crate::network::onnx::peek::{peek, peek_at};
 use crate::network::onnx::seems;
 use crate::toml_file::{did_you_mean, read_text};
-use crate::{built_in, limits};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+/// The name of a description that holds for a folder.
+const MODEL_TOML: &str = "model.toml";
 
 /// Networks with this many classes are assumed to use ImageNet's.
 pub(super) const IMAGENET_CLASSES: usize = 1000;
@@ -49,6 +52,8 @@ pub struct Named {
     pub definition: Definition,
     /// The folder of the `model.toml`; `None` if it is compiled in.
     pub folder: Option<PathBuf>,
+    /// The name of the `model.toml`, which is another one for a file that is given by its path.
+    pub toml: String,
 }
 
 impl Named {
@@ -91,6 +96,7 @@ impl Named {
             variant,
             definition,
             folder,
+            toml: MODEL_TOML.to_owned(),
         };
         match &named.variant {
             Some(variant) if !named.definition.variants.contains_key(variant) => {
@@ -229,46 +235,51 @@ impl Model {
             )
         };
         verify(&path, named.network_file(), &remedy)?;
-        let (input, output) = (named.definition.input.clone(), named.definition.output);
         let output_name = named.definition.output_name.clone();
         // That it cannot be read is reported when it is loaded.
         let outline = peek_at(&path, output_name.as_deref()).unwrap_or_default();
         let hints = Hints::of(&path, &outline.metadata);
+        let left_out = LeftOut::of(named, &path)?;
+        let input = named.definition.input.clone();
         if let Ok(inspected) = inspect(&outline.graph) {
             for line in stated::contradictions(&input, &hints, &inspected) {
                 log::warn!("{}: {line}", named.full_name());
             }
         }
-        let source = |key: &'static str| match key {
-            _ if !named.definition.left_out.contains(&key) => Source::Stated,
-            "output.label_offset" => Source::Assumed("score 0 is a class"),
-            "input.resize" => facts::crop_rule(&input),
-            "input.fill" => Source::Assumed(facts::FILL_RULE),
-            _ => Source::Assumed(facts::IMAGENET_RULE),
-        };
+        let output = left_out.output(named.definition.output);
+        let source = |key| left_out.source(key);
         let mut all_facts = facts::of_input(&input, source);
         if let Some(choice) = &outline.before.choice {
             all_facts.push(facts::of_choice(
                 choice,
-                output_name.as_ref().map(|_| Source::Stated),
+                output_name.as_ref().map(|_| left_out.stated()),
             ));
         }
         all_facts.extend(facts::of_output(&output, source));
-        let stated = named.definition.labels.as_deref();
+        let definition = &named.definition;
+        let stated = definition.labels.as_deref();
         let found = match (labels, stated) {
             (None, None) => hints.labels(&[output.class_count]),
             _ => None,
         };
         let usual = usual_labels_name(output.class_count);
-        all_facts.push(facts::of_precision(named.definition.precision));
-        all_facts.push(facts::of_labels(labels, stated, found.as_ref(), usual));
+        let precision = definition.precision;
+        let stated_precision = precision.map(|precision| (precision, left_out.stated()));
+        let stated_labels = stated.map(|file| (file, left_out.stated()));
+        all_facts.push(facts::of_precision(stated_precision));
+        all_facts.push(facts::of_labels(
+            labels,
+            stated_labels,
+            found.as_ref(),
+            usual,
+        ));
         Ok(Self {
             name: named.full_name(),
             file: path.clone(),
             input,
             output,
             output_name,
-            precision: named.definition.precision.unwrap_or_default(),
+            precision: precision.unwrap_or_default(),
             labels: match found {
                 Some(found) => found.value.labels,
                 None => named.labels(labels, roots)?,
@@ -278,6 +289,20 @@ impl Model {
     }
 }
 
+/// The ONNX file that `name_or_path` leads to, which is neither read nor checked.
+///
+/// # Errors
+/// No model has this name, or its file is not on this machine.
+pub fn locate(name_or_path: &str) -> Result<PathBuf, ModelError> {
+    if !is_path(name_or_path) {
+        let roots = DataRoots::of_this_machine();
+        return Named::find(name_or_path, &roots)?.path(&roots);
+    }
+    let path = PathBuf::from(name_or_path);
+    std::fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
+    Ok(path)
+}
+
 /// What a model without labels gets, in readable form.
 pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
     if class_count == IMAGENET_CLASSES {
@@ -285,6 +310,12 @@ pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
     } else {
         "numbers"
     }
+}
+
+/// Reads what the ONNX file of a described network says about itself, and about the output whose name may be stated.
+pub(crate) fn inspect_described(path: &Path, output: Option<&str>) -> Result<Inspected, String> {
+    let outline = peek_at(path, output).map_err(|error| error.to_string())?;
+    inspect(&outline.graph).map_err(|why| format!("the model {} {why}", path.display()))
 }
 
 /// Reads what the ONNX file at `path` says about itself.
@@ -317,7 +348,7 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
     let file_name = path.file_name().map(|name| name.to_string_lossy());
     let file_name = file_name.unwrap_or_default();
     let own = path.with_extension("toml");
-    let shared = path.with_file_name("model.toml");
+    let shared = path.with_file_name(MODEL_TOML);
     for toml in [&own, &shared] {
         if !toml.is_file() {
             continue;
@@ -356,6 +387,11 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
             variant,
             definition,
             folder: Some(folder.to_owned()),
+            toml: toml
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
         }));
     }
     Ok(None)
@@ -384,7 +420,7 @@ fn read_definition(path: &Path) -> Result<Definition, ModelError> {
     Ok(Definition::parse(&path.display().to_string(), &text)?)
 }
 
-fn unreadable(path: &Path, reason: &dyn Display) -> ModelError {
+pub(super) fn unreadable(path: &Path, reason: &dyn Display) -> ModelError {
     ModelError::Unreadable {
         path: path.to_owned(),
         reason: reason.to_string(),
@@ -432,64 +468,4 @@ pub(crate) fn without_dots(path: &Path) -> PathBuf {
         }
     }
     plain
-}
-
-/// Checks the file at `path` against the length and the sha256 that its `model.toml` states. `remedy` ends the message.
-pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), ModelError> {
-    if let Some(want) = stated.size_bytes {
-        let got = length_of(path).map_err(|error| unreadable(path, &error))?;
-        if got != want {
-            return Err(ModelError::Size {
-                path: path.to_owned(),
-                got,
-                want,
-                remedy: remedy.to_owned(),
-            });
-        }
-    }
-    if let Some(want) = &stated.sha256 {
-        let got = sha256_of(path).map_err(|error| unreadable(path, &error))?;
-        if got != *want {
-            return Err(ModelError::Sha256 {
-                path: path.to_owned(),
-                got,
-                want: want.clone(),
-                remedy: remedy.to_owned(),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// The length of a model's file, which may be built in.
-pub fn length_of(path: &Path) -> std::io::Result<u64> {
-    match built_in::read(path) {
-        Some(bytes) => Ok(bytes.len() as u64),
-        None => Ok(std::fs::metadata(path)?.len()),
-    }
-}
-
-fn sha256_of(path: &Path) -> std::io::Result<String> {
-    if let Some(bytes) = built_in::read(path) {
-        return Ok(hex(&Sha256::digest(bytes)));
-    }
-    let mut file = std::fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
-/// Bytes in lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }

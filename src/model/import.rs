@@ -168,17 +168,16 @@ fn copy_all(
     Ok(Head {
         introduction: vec![
             format!(
-                "Imported from {}. What is \"assumed\" is a guess: correct it here where it is wrong, and",
-                source.file.display()
+                "Imported from {}. What is \"assumed\" is a guess: {}",
+                source.file.display(),
+                describe::WHAT_TO_DO[0]
             ),
-            "take the # off where it is right. models/README.md of Eyelet has every key."
-                .to_owned(),
+            describe::WHAT_TO_DO[1].to_owned(),
         ],
         description: describe::description(source, name),
         file,
         known_by: Some(known_by),
         labels: labels.then(|| LABELS.to_owned()),
-        leaves_assumed_open: true,
     })
 }
 
@@ -368,7 +367,7 @@ mod tests {
         );
         let stated = |key: &str| {
             let fact = model.facts.iter().find(|fact| fact.key == key);
-            fact.unwrap().source == Source::Stated
+            matches!(fact.unwrap().source, Source::Stated(_))
         };
         assert!(stated("input.width_px") && stated("labels"));
         // A guess stays a guess.

@@ -1,6 +1,6 @@
 //! Label files: one label per line, in the order of the classes. A leading WordNet id (`n01440764 `) is removed, so the
 //! `synset.txt` that comes with ImageNet models works unchanged, and so does Teachable Machine's `labels.txt`, in which each line
-//! begins with its class number. Empty lines at the end do not count.
+//! begins with its class number (`0 cat`, `0: cat`, `0,cat`). Empty lines at the end do not count.
 
 use super::{ModelError, shipped};
 use crate::toml_file::read_text;
@@ -24,7 +24,11 @@ pub fn load_all(path: &Path) -> Result<Vec<String>, ModelError> {
         source_name: source_name.clone(),
         reason: format!("cannot be read: {error}"),
     })?;
-    lines(&source_name, &text)
+    let labels = lines(&source_name, &text)?;
+    if let Some(doubt) = doubt(&labels) {
+        log::warn!("labels {source_name}: {doubt}");
+    }
+    Ok(labels)
 }
 
 /// The labels in `text`; messages call it `source_name`.
@@ -71,17 +75,60 @@ fn lines(source_name: &str, text: &str) -> Result<Vec<String>, ModelError> {
     Ok(without_numbers(labels))
 }
 
-/// Removes the numbers from Teachable Machine's labels (`0 cat`, `1 dog`), if every label begins with its class number.
+/// Removes the numbers from Teachable Machine's labels (`0 cat`, `1 dog`), if every label begins with its class number. Numbers from
+/// 1 on are removed if a mark follows (`1: cat`); otherwise they could be a part of the label (`1 cent`, `2 cents`).
 fn without_numbers(labels: Vec<String>) -> Vec<String> {
-    let named: Option<Vec<String>> = labels
-        .iter()
-        .enumerate()
-        .map(|(class, label)| {
-            let (number, name) = label.split_once(char::is_whitespace)?;
-            (number == class.to_string()).then(|| name.trim_start().to_owned())
-        })
-        .collect();
-    named.unwrap_or(labels)
+    let named = |first: usize, is_marked: bool| -> Option<Vec<String>> {
+        let numbered = labels.iter().zip(first..);
+        let named = numbered.map(|(label, number)| {
+            let rest = after_number(label, number)?;
+            let name = rest.trim_start_matches(MARKS).trim_start();
+            let has_mark = rest != name;
+            let is_right = !name.is_empty() && (has_mark || !is_marked);
+            is_right.then(|| name.to_owned())
+        });
+        named.collect()
+    };
+    named(0, false).or_else(|| named(1, true)).unwrap_or(labels)
+}
+
+/// What stands between a number and a label, besides white space.
+const MARKS: [char; 3] = [':', ',', ';'];
+
+/// What follows `number` at the beginning of a label, without white space: nothing, or something that a mark or white space
+/// separates. (`0,5 mm` and `0:30` begin with another number.)
+fn after_number(label: &str, number: usize) -> Option<&str> {
+    let rest = label.strip_prefix(&number.to_string())?;
+    let mut next = rest.chars();
+    let is_apart = match next.next() {
+        None => true,
+        Some(c) if MARKS.contains(&c) => !next.next().is_some_and(|c| c.is_ascii_digit()),
+        Some(c) => c.is_whitespace(),
+    };
+    is_apart.then(|| rest.trim_start())
+}
+
+/// What is to be said about labels that begin with numbers.
+fn doubt(labels: &[String]) -> Option<String> {
+    let all_begin = |first: usize| {
+        let mut numbered = labels.iter().zip(first..);
+        labels.len() > 1 && numbered.all(|(label, number)| after_number(label, number).is_some())
+    };
+    if all_begin(0) {
+        let is_bare = |(class, label): (usize, &String)| {
+            let rest = after_number(label, class);
+            rest.is_some_and(|rest| rest.trim_start_matches(MARKS).is_empty())
+        };
+        let class = labels.iter().enumerate().position(is_bare)?;
+        return Some(format!(
+            "every line begins with its class number, and line {} has nothing after it, so the numbers stay: write its label there",
+            class + 1
+        ));
+    }
+    all_begin(1).then(|| {
+        "every line begins with its number, from 1 on, which is taken for a part of the label: take the numbers out if it is none"
+            .to_owned()
+    })
 }
 
 /// What a display shows of each label, in composed characters (NFC: `é`, not `e` and an accent): all of it, except that
@@ -159,10 +206,33 @@ mod tests {
             parse("l", "0 cat\n1 sea dog\n", 2).unwrap(),
             ["cat", "sea dog"]
         );
+        for text in [
+            "0: cat\n1: dog",
+            "0,cat\n1, dog",
+            "0 : cat\n1;dog",
+            "1: cat\n2: dog",
+            "1,cat\n2,dog",
+        ] {
+            assert_eq!(parse("l", text, 2).unwrap(), ["cat", "dog"], "{text}");
+        }
         // Numbers with another meaning stay.
-        for text in ["1 cent\n2 cents\n", "0 cat\n1\n", "0 cat\n2 dog\n"] {
+        for (text, doubt_is) in [
+            ("1 cent\n2 cents\n", Some("from 1 on")),
+            ("0 cat\n1\n", Some("line 2 has nothing after it")),
+            ("0: cat\n1:\n", Some("line 2 has nothing after it")),
+            ("0 cat\n2 dog\n", None),
+            ("0,5 mm\n1,5 mm\n", None),
+            ("1:30\n2:30\n", None),
+        ] {
             let as_it_is: Vec<&str> = text.lines().collect();
-            assert_eq!(parse("l", text, 2).unwrap(), as_it_is);
+            let labels = parse("l", text, 2).unwrap();
+            assert_eq!(labels, as_it_is);
+            let doubt = doubt(&labels);
+            assert!(
+                doubt_is.is_none_or(|words| doubt.as_ref().is_some_and(|d| d.contains(words))),
+                "{doubt:?}"
+            );
+            assert_eq!(doubt.is_some(), doubt_is.is_some(), "{text}");
         }
     }
 

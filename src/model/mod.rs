@@ -4,6 +4,7 @@
 mod bare;
 #[cfg(feature = "tools")]
 pub mod describe;
+mod digest;
 pub mod facts;
 pub mod file;
 pub mod find;
@@ -11,6 +12,7 @@ pub mod hints;
 #[cfg(feature = "tools")]
 pub mod import;
 pub mod labels;
+mod left_out;
 #[cfg(feature = "tools")]
 pub mod part;
 #[cfg(feature = "tools")]

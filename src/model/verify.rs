@@ -10,7 +10,7 @@ use crate::network::onnx::inspect::inspect;
 use crate::network::onnx::peek::peek_at;
 use crate::network::onnx::{self, half};
 use crate::network::rewrite::dequantise::{Quantisation, is_quantised};
-use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, Table};
+use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, NetworkSpec, Table};
 use prost::Message;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -70,7 +70,7 @@ pub const QUANTISED_TOLERANCE_STEPS: f32 = 12.0;
 
 /// Stored scores of a half-precision network were rounded after each layer, to 2^-11 of their size (float16) or 2^-8 (bfloat16).
 /// Eyelet runs such a network in float32 without that rounding, so depending on the network's depth they differ by some such
-/// steps. This fraction of the range from the smallest to the largest stored score is the same tolerance as for 8 bits.
+/// steps. This is a fraction of the range from the smallest to the largest stored score: a third of what passes for 8 bits.
 pub const HALF_TOLERANCE_SHARE: f32 = 1.0 / 64.0;
 
 /// Probabilities of a network in half precision and in single precision differ by less than this: rounding each layer's results to
@@ -129,7 +129,8 @@ pub fn stored_outputs(
         .input_name;
     match stated_name {
         Some(stated) if stated != found => Err(ModelError::Network(format!(
-            "the input of {file} is named {found:?}, its model.toml says {stated:?}: correct [input] name, or it is another file",
+            "the input of {file} is named {found:?}, its {} says {stated:?}: correct [input] name, or it is another file",
+            NetworkSpec::from(model).toml_name()
         ))),
         _ => {
             let output = outline.graph.output.first().and_then(onnx::shape_of);

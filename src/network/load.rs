@@ -402,9 +402,10 @@ fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
 
 fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
     let spec = &model.input;
+    let toml = model.toml_name();
     if spec.layout != file.layout || spec.dtype != file.dtype {
         return Err(format!(
-            "takes layout = {}, dtype = {}, and its model.toml says layout = {}, dtype = {}: correct [input] layout and dtype",
+            "takes layout = {}, dtype = {}, and its {toml} says layout = {}, dtype = {}: correct [input] layout and dtype",
             quoted(&LAYOUTS, file.layout),
             quoted(&DTYPES, file.dtype),
             quoted(&LAYOUTS, spec.layout),
@@ -413,16 +414,15 @@ fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), Str
     }
     let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);
     if file.grey && (!same(spec.mean) || !same(spec.std) || spec.channels == ChannelOrder::Bgr) {
-        return Err(
-            "takes grey pictures, and its model.toml wants colours apart: give [input] mean and std each three equal numbers \
+        return Err(format!(
+            "takes grey pictures, and its {toml} wants colours apart: give [input] mean and std each three equal numbers \
              (mean = [0.5, 0.5, 0.5]), and no channels"
-                .to_owned(),
-        );
+        ));
     }
     let fits = |file: Option<u32>, stated: u32| file.is_none_or(|n| n == stated);
     if !fits(file.width_px, spec.width_px) || !fits(file.height_px, spec.height_px) {
         return Err(format!(
-            "takes pictures of {}x{} pixels, and its model.toml says {}x{}: correct [input] width_px and height_px",
+            "takes pictures of {}x{} pixels, and its {toml} says {}x{}: correct [input] width_px and height_px",
             file.width_px.unwrap_or(spec.width_px),
             file.height_px.unwrap_or(spec.height_px),
             spec.width_px,

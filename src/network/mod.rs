@@ -118,8 +118,11 @@ impl Network {
                 path: model.file.clone(),
                 why: format!(
                     "gives {count} scores where {} are expected ({} classes after an offset of {}); correct class_count and \
-                     label_offset in model.toml, or give the labels that belong to it with --labels",
-                    wanted.end, output.class_count, output.label_offset
+                     label_offset in {}, or give the labels that belong to it with --labels",
+                    wanted.end,
+                    output.class_count,
+                    output.label_offset,
+                    model.toml_name()
                 ),
             });
         }

@@ -4,6 +4,7 @@
 //! is wrong instead, and no camera picture stays visible. Everything is clipped to its own place, so nothing can overlap its
 //! neighbour.
 
+mod distinct;
 mod gauge;
 mod palette;
 mod regions;
@@ -18,8 +19,9 @@ use super::picture::Scaler;
 use super::setting::Setting;
 use super::words::{self, Label, Number};
 use super::{DisplayError, DisplayKind, Scene, State};
-use crate::decide::Candidate;
+use crate::decide::{Candidate, TOP};
 use crate::show::{Depth, Refresh};
+use distinct::Pieces;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use palette::Palette;
@@ -184,12 +186,17 @@ impl Painter {
         let Some(verdict) = scene.verdict else { return };
         let is_narrow = self.layout.list.is_narrow;
         let large = verdict.decided.unwrap_or(verdict.top[0]).class;
+        let mut names = [Label::new(); TOP];
+        let listed = verdict
+            .candidates()
+            .filter(|c| !is_narrow || c.class != large);
+        for (name, candidate) in names.iter_mut().zip(listed) {
+            *name = words::class_name(scene.labels, candidate.class);
+        }
+        // Not more labels than rows: one that is not shown is not to be told apart.
+        let names = &names[..self.layout.list.rows.len().min(TOP)];
         let mut rows = 0;
-        for (i, &Candidate { class, probability }) in verdict.top.iter().enumerate() {
-            // A network of two classes has no third one.
-            if verdict.top[..i].iter().any(|better| better.class == class) {
-                break;
-            }
+        for &Candidate { class, probability } in verdict.candidates() {
             if is_narrow && class == large {
                 continue;
             }
@@ -205,7 +212,6 @@ impl Painter {
             } else {
                 palette.quiet
             };
-            let name: Label = words::class_name(scene.labels, class);
             let face = self.layout.list.face;
             let mut place = row.text;
             if !is_narrow {
@@ -214,7 +220,9 @@ impl Painter {
                 let taken = face.width_px("100%") + face.line_px() / 3;
                 place.size.width = place.size.width.saturating_sub(taken);
             }
-            self.line(place, face, name.as_str(), Side::Left, colour);
+            let own = face.with(self.own);
+            let pieces = distinct::pieces(own, names, rows - 1, place.size.width);
+            self.pieces(place, own, pieces, Side::Left, colour);
             let fill = if is_decided {
                 palette.good
             } else {
@@ -327,7 +335,19 @@ impl Painter {
     fn line(&mut self, place: Rectangle, face: Face, text: &str, side: Side, colour: Rgb) {
         let face = face.with(self.own);
         let (kept, ellipsis) = face.shortened(text, place.size.width);
-        let width = face.width_px(kept) + face.width_px(ellipsis);
+        self.pieces(place, face, [kept, ellipsis, "", ""], side, colour);
+    }
+
+    /// One line of these pieces, vertically centred in its place.
+    fn pieces(
+        &mut self,
+        place: Rectangle,
+        face: Face,
+        pieces: Pieces<'_>,
+        side: Side,
+        colour: Rgb,
+    ) {
+        let width: u32 = pieces.iter().map(|piece| face.width_px(piece)).sum();
         let spare = place.size.width as i32 - width as i32;
         let left = place.top_left.x
             + match side {
@@ -341,7 +361,9 @@ impl Painter {
             colour,
             clip: place,
         };
-        let end = pen.draw(canvas, face, (left as f32, top), kept, ink);
-        pen.draw(canvas, face, (end, top), ellipsis, ink);
+        let mut end = left as f32;
+        for piece in pieces {
+            end = pen.draw(canvas, face, (end, top), piece, ink);
+        }
     }
 }

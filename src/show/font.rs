@@ -196,14 +196,19 @@ impl Face {
             return (text, "");
         }
         let room = width_px as f32 - self.measure(self.ellipsis());
+        (self.prefix(text, room), self.ellipsis())
+    }
+
+    /// The longest prefix of `text` that is at most `room` pixels wide, without the spaces and dashes at its end.
+    pub fn prefix(self, text: &str, room: f32) -> &str {
         let mut used = 0.0;
         for (at, c) in text.char_indices() {
             used += self.advance(c);
             if used > room {
-                return (text[..at].trim_end_matches([' ', '-']), self.ellipsis());
+                return text[..at].trim_end_matches([' ', '-']);
             }
         }
-        (text, self.ellipsis())
+        text
     }
 }
 

@@ -102,11 +102,8 @@ impl Serial {
         };
         if self.json {
             let class = verdict.decided.map(|c| c.class);
-            // A network of fewer classes has no more to list.
             let top: Vec<Value> = verdict
-                .top
-                .iter()
-                .take(labels.len())
+                .candidates()
                 .map(|c| json!({"class": c.class, "label": labels[c.class], "probability": c.probability}))
                 .collect();
             let mut event = Map::new();

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod contents;
 mod first_hour;
 mod guest;
 #[path = "../emulator/missing.rs"]

@@ -1,10 +1,10 @@
 //! Finds the pictures to classify: files, folders, patterns that no shell has expanded, a list of names, standard input.
 //!
 //! They come in the order in which they are named. A folder stands for its pictures and those in its subfolders, sorted by name;
-//! hidden ones are skipped, and links to folders are not followed. A name that does not exist or gives no picture becomes a fault
+//! hidden ones are skipped, others are counted in the log, and links to folders are not followed. A name that does not exist or gives no picture becomes a fault
 //! in the list, reported in its turn.
 
-use crate::camera::{ENDINGS, is_picture};
+use crate::camera::{ENDINGS, Others, is_picture};
 use crate::named;
 use crate::{Cause, Failure};
 use glob::MatchOptions;
@@ -132,12 +132,14 @@ fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
         return;
     }
     let before = pictures.len();
+    let mut others = Others::default();
     let entries = WalkDir::new(path).sort_by_file_name().into_iter();
     for entry in entries.filter_entry(is_shown) {
         match entry {
             Ok(entry) if is_picture(entry.path()) && is_file(&entry) => {
                 pictures.push(Picture::File(entry.into_path()));
             }
+            Ok(entry) if is_file(&entry) => others.add(entry.path()),
             Ok(_) => {}
             Err(error) => {
                 let folder = error.path().unwrap_or(path);
@@ -148,6 +150,7 @@ fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
             }
         }
     }
+    others.report(path);
     if pictures.len() == before {
         let why = format!(
             "the folder {} has no pictures (files that end in {})",
@@ -216,7 +219,7 @@ mod tests {
     fn folders_patterns_and_files_become_pictures_in_order() {
         let tree = tree();
         let root = tree.path();
-        let no_pictures = "!the folder texts has no pictures (files that end in bmp, gif, jpe, jpeg, jpg, png, tif, tiff, webp)";
+        let no_pictures = "!the folder texts has no pictures (files that end in bmp, gif, jfif, jpe, jpeg, jpg, png, tif, tiff, webp)";
         let nothing = "!no file has the name *.tif, and none matches it as a pattern";
         for (named, wanted) in [
             (

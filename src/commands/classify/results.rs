@@ -76,11 +76,11 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// Reports a picture that could not be read.
-    pub fn fault(&self, image: &Path, why: &str) -> Result<(), Failure> {
+    /// Reports a picture that could not be read or classified.
+    pub fn fault(&self, image: &Path, cause: Cause, why: &str) -> Result<(), Failure> {
         match self.format {
             Format::Text => {
-                Failure::new(Cause::Picture, why).report();
+                Failure::new(cause, why).report();
                 Ok(())
             }
             Format::Json => print_json(json!({"image": image.to_string_lossy(), "error": why})),

@@ -9,9 +9,9 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 /// Hugging Face's file on how pictures were prepared.
-const PREPROCESSOR: &str = "preprocessor_config.json";
+pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 /// Hugging Face's and timm's file on the network.
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 
 /// The configuration files beside a network. `config.json` is read when it is first needed, and only once.
 pub struct ConfigFiles<'a> {
@@ -79,15 +79,20 @@ const MAX_LISTS: usize = 10_000;
 const MAX_ENTRIES: usize = 400_000;
 
 fn json(path: &Path, name: &str) -> Option<Value> {
-    let text = text_beside(path, name)?;
-    let count = |of: &[u8]| text.bytes().filter(|byte| of.contains(byte)).count();
-    if count(b"{[") > MAX_LISTS || count(b",") > MAX_ENTRIES {
-        log::warn!(
-            "{name} beside the model has more lists or entries than a configuration has, and is not read"
-        );
-        return None;
-    }
-    serde_json::from_str(&text).ok()
+    let read = |text: Option<String>| {
+        let Some(text) = text else { return Ok(None) };
+        let count = |of: &[u8]| text.bytes().filter(|byte| of.contains(byte)).count();
+        if count(b"{[") > MAX_LISTS || count(b",") > MAX_ENTRIES {
+            return Err("it has more lists or entries than a configuration has".to_owned());
+        }
+        serde_json::from_str(&text).map_err(|error| format!("it is not JSON: {error}"))
+    };
+    text_beside(path, name)
+        .and_then(read)
+        .unwrap_or_else(|why| {
+            log::warn!("{}: {name} beside it is ignored: {why}", path.display());
+            None
+        })
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {

@@ -4,9 +4,10 @@
 //! The sources are the keys that ONNX itself defines (`Image.BitmapPixelFormat`, `Image.NominalPixelRange`), Ultralytics'
 //! (`names`, `imgsz`, `task`), lists of labels under the usual names, Hugging Face's `preprocessor_config.json` and
 //! `config.json`, timm's `config.json`, and label files. What is not understood is ignored: the rule assumed instead is then
-//! reported like any other.
+//! reported like any other. A file that cannot be read at all is warned about.
 
 mod config;
+mod label_files;
 mod names;
 
 use super::facts::Source;
@@ -14,6 +15,9 @@ use super::labels;
 use crate::spec::ChannelOrder;
 use crate::{limits, named};
 use config::ConfigFiles;
+use label_files::LabelFiles;
+use std::cell::OnceCell;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// `metadata_props`: keys and values.
@@ -21,17 +25,6 @@ pub type Metadata = [(String, String)];
 
 /// Keys of `metadata_props` under which exporters keep labels.
 const LABEL_KEYS: [&str; 5] = ["names", "labels", "classes", "class_names", "id2label"];
-
-/// Names of label files; the first four start with the network's own name.
-const LABEL_FILES: [&str; 7] = [
-    "{}.txt",
-    "{}.labels.txt",
-    "{}-labels.txt",
-    "{}_labels.txt",
-    "labels.txt",
-    "classes.txt",
-    "synset.txt",
-];
 
 /// Ultralytics' tasks that are not classification.
 const OTHER_TASKS: [&str; 4] = ["detect", "segment", "pose", "obb"];
@@ -137,37 +130,44 @@ impl<'a> Hints<'a> {
         }
     }
 
-    /// The labels: the first whose number is one of `counts`. Apparent labels with another number are reported.
+    /// The labels: the first whose number is one of `counts`. Files that cannot be read, and apparent labels with another number,
+    /// are reported.
     pub fn labels(&self, counts: &[usize]) -> Option<Hint<Labels>> {
-        counts
+        let files = OnceCell::new();
+        let beside = |count| {
+            let files: &LabelFiles<'_> = files.get_or_init(|| LabelFiles::beside(self.path));
+            files.with(count).or_else(|| self.configured(count))
+        };
+        let found = counts
             .iter()
-            .find_map(|&count| of_file(self.metadata, count).or_else(|| self.beside(count)))
-            .or_else(|| {
-                report_others(self.path, self.metadata, counts);
-                None
-            })
+            .find_map(|&count| of_file(self.metadata, count).or_else(|| beside(count)));
+        if let Some(files) = files.get() {
+            files.report_faulty(found.as_ref().map(|found| &found.value));
+            if let (None, Some(&classes)) = (&found, counts.last()) {
+                report_metadata(self.path, self.metadata, classes);
+                files.report_others(classes);
+            }
+        }
+        found
     }
 
-    /// Labels in files beside the network.
-    fn beside(&self, count: usize) -> Option<Hint<Labels>> {
-        let in_text = label_files(self.path).find_map(|name| {
-            let labels = labels::load(&self.path.with_file_name(&name), count).ok()?;
-            let source = Source::Beside(format!("{name} has {count} labels"));
-            let file = Some(name);
-            Some(Hint {
-                value: Labels { labels, file },
-                source,
-            })
-        });
-        in_text.or_else(|| {
-            let Hint { value, source } = self.files.labels()?;
-            let labels = clean(value).filter(|labels| labels.len() == count)?;
-            Some(Hint {
-                value: Labels { labels, file: None },
-                source,
-            })
+    /// Labels in configuration files beside the network.
+    fn configured(&self, count: usize) -> Option<Hint<Labels>> {
+        let Hint { value, source } = self.files.labels()?;
+        let labels = clean(value).filter(|labels| labels.len() == count)?;
+        Some(Hint {
+            value: Labels { labels, file: None },
+            source,
         })
     }
+}
+
+/// The names of the files beside the network in the file `path` that say something about it, or could.
+pub fn files_beside(path: &Path) -> Vec<String> {
+    let configs = [config::PREPROCESSOR, config::CONFIG].map(str::to_owned);
+    let names = label_files::names_for(path).chain(configs);
+    let is_there = |name: &String| path.with_file_name(name).is_file();
+    names.filter(is_there).collect()
 }
 
 /// The value of a key, if it is no longer than a configuration file.
@@ -272,53 +272,50 @@ fn of_file(metadata: &Metadata, count: usize) -> Option<Hint<Labels>> {
     })
 }
 
-/// The label files that could be this network's.
-fn label_files(path: &Path) -> impl Iterator<Item = String> {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = move |pattern: &str| pattern.replace("{}", &stem);
-    let own = path.file_name().unwrap_or_default().to_owned();
-    LABEL_FILES
-        .iter()
-        .map(move |pattern| name(pattern))
-        .filter(move |name| **name != *own)
-}
-
-fn report_others(path: &Path, metadata: &Metadata, counts: &[usize]) {
-    let Some(classes) = counts.last() else {
-        return;
-    };
+/// Warns of labels in `metadata_props` that are not taken.
+fn report_metadata(path: &Path, metadata: &Metadata, classes: usize) {
     let file = path.display();
     for key in LABEL_KEYS {
         if let Some(labels) = metadata_value(metadata, key).and_then(names::parse) {
             let count = labels.len();
-            log::warn!(
-                "{file}: {key} in its metadata_props has {count} labels for {classes} classes, so they are not taken"
-            );
-        }
-    }
-    for name in label_files(path) {
-        if let Ok(labels) = labels::load_all(&path.with_file_name(&name)) {
-            let count = labels.len();
-            log::warn!(
-                "{file}: {name} beside it has {count} labels for {classes} classes, so they are not taken"
-            );
+            let why = fault(&labels)
+                .unwrap_or_else(|| format!("there are {count} labels for {classes} classes"));
+            log::warn!("{file}: the labels in its metadata_props ({key}) are not taken: {why}");
         }
     }
 }
 
+/// What is wrong with the first invalid one of these labels.
+fn fault(labels: &[String]) -> Option<String> {
+    let count = labels.len();
+    labels.iter().zip(1..).find_map(|(label, number)| {
+        if label.trim().is_empty() {
+            Some(format!("label {number} of {count} is empty"))
+        } else if label.contains(char::is_control) {
+            Some(format!("label {number} of {count} has a control character"))
+        } else {
+            None
+        }
+    })
+}
+
 /// Labels as in a label file; `None` if one is invalid.
 fn clean(labels: Vec<String>) -> Option<Vec<String>> {
-    let plain = |label: &String| !label.trim().is_empty() && !label.contains(char::is_control);
-    if !labels.iter().all(plain) {
+    if fault(&labels).is_some() {
         return None;
     }
     labels::parse("", &labels.join("\n"), labels.len()).ok()
 }
 
-/// The text of a configuration file beside `path`, if there is one that can be read.
-fn text_beside(path: &Path, name: &str) -> Option<String> {
-    let bytes = named::read_file(&path.with_file_name(name), CONFIG_BYTES).ok()?;
-    String::from_utf8(bytes).ok()
+/// The text of a configuration file beside `path`; none if there is no such file.
+fn text_beside(path: &Path, name: &str) -> Result<Option<String>, String> {
+    match named::read_file(&path.with_file_name(name), CONFIG_BYTES) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| "it is not UTF-8 text".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("it cannot be read: {error}")),
+    }
 }
 
 #[cfg(test)]
@@ -379,6 +376,15 @@ mod tests {
         std::fs::write(folder.path().join("net.txt"), "1\n2\n3\n").unwrap();
         assert_eq!(found(&[3]).unwrap().file.as_deref(), Some("net.txt"));
         assert_eq!(found(&[2, 3]).unwrap().labels, ["cat", "dog"]);
+        // A list as JSON is read after the others.
+        std::fs::write(
+            folder.path().join("labels.json"),
+            r#"{"0": "e", "1": "f", "2": "g", "3": "h", "4": "i"}"#,
+        )
+        .unwrap();
+        let five = found(&[5]).unwrap();
+        assert_eq!((five.labels.len(), five.file), (5, None));
+        std::fs::remove_file(folder.path().join("labels.json")).unwrap();
         // A pipe is not waited for, and a control character is no part of a label.
         let pipe = folder.path().join("classes.txt");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
