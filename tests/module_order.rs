@@ -3,7 +3,7 @@
 //! It goes by the text: every path from `crate` or `super` on, outside of comments and of what is compiled for tests only.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +106,9 @@ fn sources() -> Vec<Source> {
             });
         }
     }
-    sources.retain(|s| s.module != ["main"]);
+    // `x_tests.rs` is a module `tests` inside of `x`, by `#[path]`.
+    let for_tests = |s: &Source| s.module.iter().any(|name| name.ends_with("_tests"));
+    sources.retain(|s| s.module != ["main"] && !for_tests(s));
     sources
 }
 
@@ -292,6 +294,43 @@ fn nothing_is_imported_from_above() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Modules of one folder that import each other, over however many others.
+#[test]
+fn no_circle_in_any_folder() {
+    let modules: BTreeSet<Vec<String>> = sources().into_iter().map(|s| s.module).collect();
+    // In each folder, which module imports which.
+    let mut edges: BTreeMap<Vec<String>, BTreeSet<(String, String)>> = BTreeMap::new();
+    for Import { from, to, .. } in imports() {
+        let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+        let (Some(user), Some(used)) = (from.get(common), to.get(common)) else {
+            continue;
+        };
+        if modules.contains(&to[..=common]) && modules.contains(&from[..=common]) {
+            let folder = edges.entry(from[..common].to_vec()).or_default();
+            folder.insert((user.clone(), used.clone()));
+        }
+    }
+    let mut wrong = Vec::new();
+    for (folder, mut edges) in edges {
+        // Modules without an import, or that nobody imports, are in no circle.
+        loop {
+            let users: BTreeSet<_> = edges.iter().map(|(user, _)| user.clone()).collect();
+            let used: BTreeSet<_> = edges.iter().map(|(_, used)| used.clone()).collect();
+            let before = edges.len();
+            edges.retain(|(a, b)| used.contains(a) && users.contains(b));
+            if edges.len() == before {
+                break;
+            }
+        }
+        let edges = edges.iter().map(|(a, b)| format!("{a} -> {b}"));
+        let edges = edges.collect::<Vec<_>>().join(", ");
+        if !edges.is_empty() {
+            wrong.push(format!("{}: {edges}", folder.join("::")));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 /// A module that is in no list is in no order.
 #[test]
 fn every_module_is_in_the_lists() {
@@ -305,6 +344,15 @@ fn every_module_is_in_the_lists() {
         let listed: BTreeSet<String> = order.iter().map(|&m| m.to_owned()).collect();
         assert_eq!(names, listed, "{folder}");
     }
+    // Each is described at the head of the crate.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let head = fs::read_to_string(root).unwrap();
+    let described = |name: &&str| head.contains(&format!("\n//! {name:10} "));
+    let missing: Vec<_> = MODULES.iter().filter(|name| !described(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "src/lib.rs does not describe {missing:?}"
+    );
 }
 
 /// The files that may hold unsafe code outside of their tests: folders, or the beginning of a file's name.

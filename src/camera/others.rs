@@ -1,6 +1,5 @@
 //! What is in a folder of pictures and is not taken, because its name does not end as a picture's that is read here.
 
-use super::still::is_hidden;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -69,6 +68,12 @@ impl Others {
             format!("{count} other {files} {are} left out{of}{remedy}"),
         ))
     }
+}
+
+/// Whether the name of a file begins with a dot.
+pub(crate) fn is_hidden(file: &Path) -> bool {
+    let name = file.file_name();
+    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 #[cfg(test)]

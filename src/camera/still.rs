@@ -3,7 +3,7 @@
 //! One decoded picture is held at a time, and it is decoded once per change, not per frame. An unreadable file is reported once,
 //! counted as damaged and skipped; the camera cannot be opened if all of them are unreadable.
 
-use super::others::Others;
+use super::others::{Others, is_hidden};
 use super::pace::Pace;
 use super::picture::{Picture, PictureError, read_picture};
 use super::{Camera, CameraConfig, CameraError, CameraKind, Counts, Kind, Next};
@@ -299,12 +299,6 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
 pub(crate) fn is_picture(file: &Path) -> bool {
     let ending = file.extension().and_then(|ending| ending.to_str());
     !is_hidden(file) && ending.is_some_and(|e| ENDINGS.contains(&e.to_ascii_lowercase().as_str()))
-}
-
-/// Whether the name of a file begins with a dot.
-pub(crate) fn is_hidden(file: &Path) -> bool {
-    let name = file.file_name();
-    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A bare `FILE.onnx` as a [`Model`]: what it says about itself, what the files beside it say, and the usual rules for the rest.
 
 use super::facts::{self, Fact, Source};
-use super::find::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
 use super::hints::{Hint, Hints, Labels, Pixels, Resized};
+use super::usual_labels::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
 use super::{Model, ModelError, labels as label_file};
 use crate::data_roots::DataRoots;
 use crate::network::Network;

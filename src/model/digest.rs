@@ -2,9 +2,9 @@
 
 use super::ModelError;
 use super::file::NetworkFile;
-use super::find::unreadable;
 use crate::built_in;
 use sha2::{Digest, Sha256};
+use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
 
@@ -33,6 +33,14 @@ pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), Mod
         }
     }
     Ok(())
+}
+
+/// The error for a file that cannot be read.
+pub(super) fn unreadable(path: &Path, reason: &dyn Display) -> ModelError {
+    ModelError::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 /// The length of a model's file, which may be built in.

@@ -4,17 +4,19 @@
 //! file must have the length and the sha256 that the `model.toml` states. A path needs no `model.toml`: what the file says about
 //! itself is enough, together with the rules of the published ImageNet models.
 
+use super::digest::unreadable;
 pub use super::digest::{hex, length_of, verify};
 use super::facts;
 use super::file::{Definition, NetworkFile};
-use super::hints::{self, Hints};
+use super::hints::Hints;
+pub(crate) use super::inspected::{inspect_described, inspect_file};
 use super::left_out::LeftOut;
+use super::usual_labels::{shipped_labels, usual_labels, usual_labels_name};
 use super::{Model, ModelError, labels, shipped, stated};
 use crate::data_roots::DataRoots;
 use crate::limits;
 use crate::network::onnx::inspect::{Inspected, inspect};
-use crate::network::onnx::peek::{peek, peek_at};
-use crate::network::onnx::seems;
+use crate::network::onnx::peek::peek_at;
 use crate::toml_file::{did_you_mean, read_text};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -25,9 +27,6 @@ use std::path::{Component, Path, PathBuf};
 
 /// The name of a description that holds for a folder.
 const MODEL_TOML: &str = "model.toml";
-
-/// Networks with this many classes are assumed to use ImageNet's.
-pub(super) const IMAGENET_CLASSES: usize = 1000;
 
 /// Where models are downloaded: the board's program has no network code.
 const WHERE: &str = if cfg!(feature = "tools") {
@@ -303,46 +302,6 @@ pub fn locate(name_or_path: &str) -> Result<PathBuf, ModelError> {
     Ok(path)
 }
 
-/// What a model without labels gets, in readable form.
-pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
-    if class_count == IMAGENET_CLASSES {
-        "ImageNet's"
-    } else {
-        "numbers"
-    }
-}
-
-/// Reads what the ONNX file of a described network says about itself, and about the output whose name may be stated.
-pub(crate) fn inspect_described(path: &Path, output: Option<&str>) -> Result<Inspected, String> {
-    let outline = peek_at(path, output).map_err(|error| error.to_string())?;
-    inspect(&outline.graph).map_err(|why| format!("the model {} {why}", path.display()))
-}
-
-/// Reads what the ONNX file at `path` says about itself.
-pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
-    let outline = peek(path).map_err(|error| error.to_string())?;
-    let no_classifier = |why: String| format!("the model {} {why}", path.display());
-    if let Some(why) = hints::other_task(&outline.metadata) {
-        return Err(no_classifier(why));
-    }
-    let inspected = inspect(&outline.graph).map_err(no_classifier)?;
-    if let Some(why) = seems::hardly_classifier(&outline.graph, inspected.score_count) {
-        let toml = path.with_extension("toml");
-        let toml = toml.file_name().unwrap_or_default().to_string_lossy();
-        let count = inspected.score_count;
-        let count = count.map_or("their number".to_owned(), |n| n.to_string());
-        return Err(no_classifier(format!(
-            "{why}; Eyelet runs classifiers: if its outputs are scores of classes all the same, say so in {toml} beside it (kind = \
-             \"logits\", class_count = {count})"
-        )));
-    }
-    Ok(Inspected {
-        metadata: outline.metadata,
-        choice: outline.before.choice,
-        ..inspected
-    })
-}
-
 /// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.
 pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
     let file_name = path.file_name().map(|name| name.to_string_lossy());
@@ -418,41 +377,6 @@ fn read_definition(path: &Path) -> Result<Definition, ModelError> {
     let text =
         read_text(path, limits::TOML_FILE_BYTES).map_err(|error| unreadable(path, &error))?;
     Ok(Definition::parse(&path.display().to_string(), &text)?)
-}
-
-pub(super) fn unreadable(path: &Path, reason: &dyn Display) -> ModelError {
-    ModelError::Unreadable {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
-}
-
-/// ImageNet's labels for 1000 classes, numbers for any other count.
-pub(super) fn usual_labels(
-    class_count: usize,
-    roots: &DataRoots,
-) -> Result<Vec<String>, ModelError> {
-    if class_count == IMAGENET_CLASSES {
-        shipped_labels(Path::new(shipped::IMAGENET_LABELS), class_count, roots)
-    } else {
-        Ok(labels::numbered(class_count))
-    }
-}
-
-/// The labels at `path` below `models/`: compiled in, or in a data root.
-fn shipped_labels(
-    path: &Path,
-    class_count: usize,
-    roots: &DataRoots,
-) -> Result<Vec<String>, ModelError> {
-    let name = path.to_string_lossy();
-    match shipped::text(shipped::LABELS, &name) {
-        Some(text) => labels::parse(&format!("models/{name}"), text, class_count),
-        None => labels::load(
-            &roots.find_or_first(Path::new("models").join(path)),
-            class_count,
-        ),
-    }
 }
 
 /// `a/../b` as `b`, by text only, without the file system.

@@ -1,7 +1,7 @@
 //! What holds for the keys that a `model.toml` leaves out.
 
 use super::facts::{self, Source};
-use super::find::inspect_described;
+use super::inspected::inspect_described;
 use super::{ModelError, Named, bare};
 use crate::spec::{InputSpec, OutputKind, OutputSpec};
 use std::path::Path;

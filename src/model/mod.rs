@@ -11,6 +11,7 @@ pub mod find;
 pub mod hints;
 #[cfg(feature = "tools")]
 pub mod import;
+mod inspected;
 pub mod labels;
 mod left_out;
 #[cfg(feature = "tools")]
@@ -20,7 +21,9 @@ pub mod pull;
 #[cfg(feature = "tools")]
 pub mod rules;
 pub mod shipped;
+pub mod source;
 mod stated;
+mod usual_labels;
 pub mod verify;
 
 pub use facts::Fact;

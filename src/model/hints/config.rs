@@ -2,7 +2,7 @@
 
 use super::{Hint, Pixels, Preparation, Resized, text_beside};
 use crate::limits;
-use crate::model::facts::Source;
+use crate::model::source::Source;
 use crate::spec::ChannelOrder;
 use serde_json::Value;
 use std::cell::OnceCell;

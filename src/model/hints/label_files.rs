@@ -1,7 +1,7 @@
 //! Label files beside a network: one label per line, or `labels.json`, a list or a dictionary.
 
 use super::{Hint, Labels, clean, fault, names, text_beside};
-use crate::model::facts::Source;
+use crate::model::source::Source;
 use crate::model::{ModelError, labels};
 use std::path::Path;
 

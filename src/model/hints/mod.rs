@@ -10,8 +10,8 @@ mod config;
 mod label_files;
 mod names;
 
-use super::facts::Source;
 use super::labels;
+use super::source::Source;
 use crate::spec::ChannelOrder;
 use crate::{limits, named};
 use config::ConfigFiles;

@@ -3,6 +3,7 @@
 use super::meaning::Probabilities;
 use super::repair::{Choice, LUMA};
 use super::scaling::{Scaling, Start};
+use super::shapes::{score_count, shape_text};
 use super::{attributes, budget, meaning, scaling, seems, shape_of};
 use crate::limits::INPUT_SIDE_PX;
 use crate::spec::{ChannelOrder, Dtype, Layout, OutputKind};
@@ -170,36 +171,10 @@ fn channels_of_convolution(graph: &GraphProto, input: &str) -> Option<i64> {
     None
 }
 
-/// The number of scores in an output of shape 1xN, 1xNx1x1 or 1x1x1xN; `None` if the file leaves it open, 1 for a network with
-/// two classes.
-pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
-    let without_batch = dims.get(1..).unwrap_or_default();
-    let without_batch = if dims.len() == 1 { dims } else { without_batch };
-    let mut wide = without_batch.iter().filter(|d| **d != Some(1));
-    match (wide.next(), wide.next()) {
-        (None, _) => Ok(Some(1)),
-        (Some(n), None) => Ok(*n),
-        (Some(_), Some(_)) if dims.contains(&None) => Ok(None),
-        _ => Err(format!(
-            "gives an output of shape {}; a classifier gives one score per class, 1xN",
-            shape_text(dims)
-        )),
-    }
-}
-
 /// The same for the output of a network with these signs; the error also says what seems to produce such an output.
 pub fn scores_of(dims: &[Option<usize>], signs: &seems::Signs) -> Result<Option<usize>, String> {
     score_count(dims).map_err(|why| {
         let sizes: Vec<usize> = dims.iter().skip(1).map(|d| d.unwrap_or(2)).collect();
         format!("{why}: {}", seems::of_shape(signs, &sizes))
     })
-}
-
-/// A shape in readable form.
-pub fn shape_text(dims: &[Option<usize>]) -> String {
-    let dims: Vec<_> = dims
-        .iter()
-        .map(|d| d.map_or("?".to_owned(), |n| n.to_string()))
-        .collect();
-    dims.join("x")
 }

@@ -10,6 +10,7 @@
 //! peek             reads a file without its weights
 //! inspect          what the file says about its input and output
 //! few              constants of few values
+//! shapes           shapes with open axes, and the scores in them
 //! scaling          scaling that the graph applies to its picture before its first layer
 //! meaning          whether the scores are probabilities
 //! seems            what a network that is no classifier seems to be
@@ -36,6 +37,7 @@ pub mod peek;
 pub mod repair;
 pub mod scaling;
 pub mod seems;
+pub mod shapes;
 mod side_files;
 
 use super::deadline::{in_time, weights_bytes};

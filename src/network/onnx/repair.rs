@@ -1,7 +1,7 @@
 //! Small repairs of a graph that make every later step simpler.
 
 use super::budget::MAX_OUTPUTS;
-use super::inspect::{score_count, shape_text};
+use super::shapes::{score_count, shape_text};
 use super::{
     attributes, each_graph, float_tensor, half, in_order, int64_tensor, local_functions, reads,
     shape_of,
