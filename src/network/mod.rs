@@ -54,8 +54,9 @@ pub struct Network {
     why_slow: Option<WhySlow>,
     /// What its scores mean.
     kind: OutputKind,
-    /// The network's name until it has run for the first time, which shows whether its logits are probabilities.
-    unchecked: Option<String>,
+    name: String,
+    /// The first run shows whether its logits are probabilities.
+    has_run: bool,
     /// The model's file until tract has run for the first time: only then does tract allocate its memory.
     not_run_yet: Option<PathBuf>,
 }
@@ -95,7 +96,8 @@ impl Network {
             pair: None,
             why_slow,
             kind: model.output.kind,
-            unchecked: Some(model.name.clone()),
+            name: model.name.clone(),
+            has_run: false,
             not_run_yet: Some(model.file.clone()),
         };
         inspect::scores_of(&network.output_dims(), &signs).map_err(unsupported)?;
@@ -259,9 +261,10 @@ impl Network {
                 plan.scores.as_slice()
             }
         };
-        if let (Some(name), OutputKind::Logits) = (self.unchecked.take(), self.kind) {
-            log_if_probabilities(&name, scores);
+        if self.kind == OutputKind::Logits && !self.has_run {
+            log_if_probabilities(&self.name, scores);
         }
+        self.has_run = true;
         let mut scores = &scores[self.scores.clone()];
         if let (Some((output, pair)), &[score]) = (&mut self.pair, scores) {
             *pair = output.of_one_score(score);
