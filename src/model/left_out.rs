@@ -53,7 +53,7 @@ impl<'d> LeftOut<'d> {
             _ if !self.keys.contains(&key) => self.stated(),
             ("output.kind", Some((_, source))) => source.clone(),
             ("output.label_offset", _) => Source::Assumed("score 0 is a class"),
-            ("input.resize", _) => facts::crop_rule(&self.input),
+            ("input.resize", _) => facts::crop_rule(self.input),
             ("input.fill", _) => Source::Assumed(facts::FILL_RULE),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         }
