@@ -19,6 +19,16 @@ pub fn say_skipped(why: impl Display) {
         .write_all(format!("skipped: {why}\n").as_bytes());
 }
 
+/// How many of `count` cases to run: all, or a few on an emulated processor, which takes a hundred times as long.
+pub fn cases(count: usize) -> usize {
+    let runner = format!(
+        "CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER",
+        std::env::consts::ARCH.to_uppercase()
+    );
+    let emulated = cfg!(not(target_arch = "x86_64")) && std::env::var_os(runner).is_some();
+    if emulated { count.div_ceil(40) } else { count }
+}
+
 /// Where the folder of reference models, photos and scores would be: what `EYELET_SHARED` names, or beside the project.
 pub fn shared_folder() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");

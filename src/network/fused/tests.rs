@@ -12,7 +12,7 @@ mod random;
 mod shipped;
 
 use super::*;
-use crate::basics::shared;
+use crate::basics::{cases, shared};
 use crate::network::graph::Op;
 use crate::spec::{Dtype, InputSpec, Layout, Table};
 use prost::Message;
@@ -28,16 +28,6 @@ const PHOTOS: [&str; 8] = [
     "military_uniform",
     "packet",
 ];
-
-/// How many of `count` cases to run: all, or a few on an emulated processor, which takes a hundred times as long.
-pub(crate) fn cases(count: usize) -> usize {
-    let runner = format!(
-        "CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER",
-        std::env::consts::ARCH.to_uppercase()
-    );
-    let emulated = cfg!(not(target_arch = "x86_64")) && std::env::var_os(runner).is_some();
-    if emulated { count.div_ceil(40) } else { count }
-}
 
 fn onnx(file: &Path) -> ModelProto {
     ModelProto::decode(&std::fs::read(file).unwrap()[..]).unwrap()

@@ -4,6 +4,7 @@ use super::controller::Controller;
 use super::gain::Law;
 use super::meter::{self, Reading};
 use super::setting::{Limits, Setting};
+use crate::basics::cases;
 use std::collections::VecDeque;
 
 const WIDTH_PX: u32 = 128;
@@ -58,8 +59,13 @@ impl Patch {
         }
     }
 
-    /// 2 to 5 % of the picture, 1.5 to 5 times as bright as the next brightest.
+    /// 2 to 5 % of the picture, 1.5 to 5 times as bright as the next brightest; a few under an emulator.
     fn all() -> impl Iterator<Item = Self> {
+        let count = Self::each().count();
+        Self::each().step_by(count / cases(count))
+    }
+
+    fn each() -> impl Iterator<Item = Self> {
         let walls = [0.2, 0.3, 0.35, 0.45];
         let kinds = [0.0, 0.1, 0.2, 0.4]
             .into_iter()
@@ -431,7 +437,7 @@ fn a_small_bright_area_does_not_make_the_exposure_swing() {
         assert!(is_guarded || last.blown() < most, "{patch:?}: {last:?}");
         assert!((0.08..0.21).contains(&last.mean), "{patch:?}: {last:?}");
     }
-    assert_eq!(count, 192);
+    assert!(count >= 5, "{count}");
 }
 
 /// What clipped in one scene holds nothing back in the next.

@@ -7,7 +7,7 @@ mod planted;
 mod reality;
 
 use super::*;
-use crate::network::fused::tests::cases;
+use crate::basics::cases;
 use crate::network::kernels::{Aligned, Kernels, available};
 use crate::network::plan;
 use networks::all;
