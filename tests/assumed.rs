@@ -478,6 +478,10 @@ fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
             "output.class_count = 10",
         ],
     );
+    // A guess is logged wherever the network is used, the doubtful ones too.
+    let run = desk.run(&["explain", "net.onnx"]);
+    let logged = "net: output.name = \"out\" (assumed: ";
+    assert!(run.stderr.contains(logged), "{}", run.stderr);
     let stated = |name: &str| {
         let toml = toml("logits", "").replace("class_count = 10", "class_count = 4");
         let desk = Desk::with(

@@ -291,11 +291,12 @@ fn is_logged(fact: &Fact) -> bool {
         "output.kind",
         "labels",
     ];
-    match fact.source {
-        Source::Assumed(_) | Source::Beside(_) => true,
-        Source::Graph(_) => MEANING.contains(&fact.key),
-        _ => false,
-    }
+    fact.is_assumed()
+        || match fact.source {
+            Source::Beside(_) => true,
+            Source::Graph(_) => MEANING.contains(&fact.key),
+            _ => false,
+        }
 }
 
 /// The `model.toml` that describes `model`, or would.
