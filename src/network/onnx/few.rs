@@ -3,7 +3,7 @@
 
 use super::attributes::attribute;
 use super::constant::Const;
-use super::{initializers, producers};
+use super::{behind, initializers, producers};
 use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
@@ -30,6 +30,11 @@ impl<'a> Few<'a> {
     /// The node that makes a value.
     pub fn producer(&self, name: &str) -> Option<&'a NodeProto> {
         self.producers.get(name).copied()
+    }
+
+    /// The node that makes a value, before the operators in `passed`.
+    pub fn behind(&self, name: &str, passed: &[&str]) -> Option<&'a NodeProto> {
+        behind(&self.producers, name, passed)
     }
 
     /// Whether a value does not depend on the picture, as far as it is easily seen.

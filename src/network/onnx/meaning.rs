@@ -12,6 +12,16 @@ const MAX_STEPS: usize = 256;
 /// Exporters add so much against a logarithm of 0.
 const SMALL: f32 = 1e-3;
 
+/// Operators that only move values.
+const MOVES: [&str; 6] = [
+    "Cast",
+    "Flatten",
+    "Identity",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+];
+
 /// Scores that are probabilities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Probabilities {
@@ -98,7 +108,7 @@ impl<'a> Walk<'a> {
                 }
                 "Div" if self.is_share(node) => return found("Exp ReduceSum Div", true),
                 "Exp" => {
-                    let log = self.moved_from(node.input.first()?)?;
+                    let log = self.few.behind(node.input.first()?, &MOVES)?;
                     return (log.op_type == "LogSoftmax").then(|| found("LogSoftmax Exp", true))?;
                 }
                 "Cast" | "Clip" | "DequantizeLinear" | "Dropout" | "Flatten" | "Identity"
@@ -191,31 +201,11 @@ impl<'a> Walk<'a> {
         }
         false
     }
-
-    /// The node that makes a value, behind those that only move it.
-    fn moved_from(&self, mut name: &'a str) -> Option<&'a NodeProto> {
-        for _ in 0..MAX_STEPS {
-            let node = self.few.producer(name)?;
-            if !matches!(
-                node.op_type.as_str(),
-                "Cast" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze"
-            ) {
-                return Some(node);
-            }
-            name = node.input.first()?;
-        }
-        None
-    }
 }
 
 /// Why the scores are no scores although they are one number per class: `ArgMax` gives the best class alone.
 pub fn gives_class_alone(graph: &GraphProto) -> Option<String> {
-    let few = Few::of(graph);
-    let walk = Walk {
-        few,
-        steps: Cell::new(MAX_STEPS),
-    };
-    let last = walk.moved_from(&graph.output.first()?.name)?;
+    let last = Few::of(graph).behind(&graph.output.first()?.name, &MOVES)?;
     let operator = last.op_type.as_str();
     let given = match operator {
         "ArgMax" | "ArgMin" => "the number of the class",

@@ -178,6 +178,23 @@ pub fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
         .collect()
 }
 
+/// The node that makes a value, before the operators in `passed`.
+pub fn behind<'a>(
+    producers: &HashMap<&str, &'a NodeProto>,
+    name: &str,
+    passed: &[&str],
+) -> Option<&'a NodeProto> {
+    let mut node = *producers.get(name)?;
+    // A graph should be acyclic, but a file may lie.
+    for _ in 0..producers.len() {
+        if !passed.contains(&node.op_type.as_str()) {
+            return Some(node);
+        }
+        node = producers.get(node.input.first()?.as_str())?;
+    }
+    None
+}
+
 /// Calls `see` with each tensor of a file: weights, and those in attributes, subgraphs and functions.
 pub fn each_tensor(
     model: &mut ModelProto,

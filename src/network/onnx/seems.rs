@@ -1,7 +1,7 @@
 //! Guesses what a network is if it is no classifier, so that the refusal says more than a shape. Nothing here refuses a network
 //! that gives one score per class, except those whose last operators show that its outputs are no scores.
 
-use super::{meaning, producers, shape_of};
+use super::{behind, meaning, producers, shape_of};
 use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
@@ -144,23 +144,6 @@ const MOVES: [&str; 10] = [
     "Transpose",
     "Unsqueeze",
 ];
-
-/// The node that makes a value, before the operators in `passed`.
-fn behind<'a>(
-    producers: &HashMap<&str, &'a NodeProto>,
-    name: &str,
-    passed: &[&str],
-) -> Option<&'a NodeProto> {
-    let mut node = *producers.get(name)?;
-    // A graph should be acyclic, but a file may lie.
-    for _ in 0..producers.len() {
-        if !passed.contains(&node.op_type.as_str()) {
-            return Some(node);
-        }
-        node = producers.get(node.input.first()?.as_str())?;
-    }
-    None
-}
 
 /// The words of a name: `NumDetections_1` has `num` and `detections`.
 fn words(name: &str) -> Vec<String> {
