@@ -17,7 +17,7 @@ mod still;
 pub mod v4l2;
 mod y4m;
 
-pub(crate) use others::Others;
+pub(crate) use others::{Others, is_hidden};
 pub use patience::SLICE;
 pub use pattern::{PatternCamera, PatternConfig};
 pub use picture::{

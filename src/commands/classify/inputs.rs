@@ -4,7 +4,7 @@
 //! hidden ones are skipped, others are counted in the log, and links to folders are not followed. A name that does not exist or gives no picture becomes a fault
 //! in the list, reported in its turn.
 
-use crate::camera::{ENDINGS, Others, is_picture};
+use crate::camera::{ENDINGS, Others, is_hidden, is_picture};
 use crate::named;
 use crate::{Cause, Failure};
 use glob::MatchOptions;
@@ -163,7 +163,7 @@ fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
 
 /// Hidden files and folders are skipped, unless named explicitly.
 fn is_shown(entry: &DirEntry) -> bool {
-    entry.depth() == 0 || !entry.file_name().as_bytes().starts_with(b".")
+    entry.depth() == 0 || !is_hidden(entry.path())
 }
 
 fn is_file(entry: &DirEntry) -> bool {
