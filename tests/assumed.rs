@@ -115,28 +115,18 @@ fn toml(kind: &str, more: &str) -> String {
     )
 }
 
-fn with_softmax() -> Net {
-    Net::new()
-        .stem()
-        .node("GlobalAveragePool", &["c"], "pooled", &[])
-        .node("Flatten", &["pooled"], "flat", &[])
-        .node("Gemm", &["flat", "fc"], "logits", &[])
-        .weights("fc", &[8, 10])
-        .node("Softmax", &["logits"], "out", &[])
-}
-
 #[test]
 fn a_softmax_after_a_softmax_is_refused_with_the_key_to_correct() {
     assert_has(
-        &Desk::with(with_softmax(), None).explained(),
+        &Desk::with(Net::ending_in("Softmax"), None).explained(),
         &["output.kind = \"probabilities\" the ONNX file says so: it ends in Softmax"],
     );
-    let right = Desk::with(with_softmax(), Some(&toml("probabilities", "")));
+    let right = Desk::with(Net::ending_in("Softmax"), Some(&toml("probabilities", "")));
     assert_has(
         &right.explained(),
         &["output.kind = \"probabilities\" its net.toml says so"],
     );
-    let wrong = Desk::with(with_softmax(), Some(&toml("logits", "")));
+    let wrong = Desk::with(Net::ending_in("Softmax"), Some(&toml("logits", "")));
     let run = wrong.run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stderr);
     assert!(run.stderr.contains("ends in Softmax"), "{}", run.stderr);
@@ -297,7 +287,7 @@ fn a_size_that_the_file_states_is_not_called_assumed() {
 
 /// Ten logits, named `logits`.
 fn with_logits() -> Net {
-    let mut net = with_softmax();
+    let mut net = Net::ending_in("Softmax");
     net.graph.node.pop();
     net
 }

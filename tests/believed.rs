@@ -83,20 +83,12 @@ fn net() -> Net {
     Net::new().stem().head("c", 8)
 }
 
-/// With this operator behind its scores.
-fn ending_in(operator: &str) -> Net {
-    Net::new()
-        .stem()
-        .node("GlobalAveragePool", &["c"], "pooled", &[])
-        .node("Flatten", &["pooled"], "flat", &[])
-        .node("Gemm", &["flat", "fc"], "logits", &[])
-        .weights("fc", &[8, 10])
-        .node(operator, &["logits"], "out", &[])
-}
-
 #[test]
 fn what_the_file_and_files_beside_it_say_is_logged() {
-    let desk = Desk::with_metadata(ending_in("Softmax"), &[("Image.BitmapPixelFormat", "Bgr8")]);
+    let desk = Desk::with_metadata(
+        Net::ending_in("Softmax"),
+        &[("Image.BitmapPixelFormat", "Bgr8")],
+    );
     desk.write("labels.txt", LABELS);
     desk.write(
         "preprocessor_config.json",
@@ -154,7 +146,7 @@ fn without_a_kind_the_network_file_decides() {
     for (net, kind) in [
         (net(), "\"logits\" assumed: it ends in no"),
         (
-            ending_in("Softmax"),
+            Net::ending_in("Softmax"),
             "\"probabilities\" the ONNX file says so: it ends in Softmax",
         ),
     ] {
@@ -185,7 +177,7 @@ fn group(top: &[Value]) -> f64 {
 
 #[test]
 fn merged_classes_of_a_sigmoid_have_the_largest_probability_and_members_are_not_listed() {
-    let desk = Desk::with(ending_in("Sigmoid"));
+    let desk = Desk::with(Net::ending_in("Sigmoid"));
     let single = desk.does(&[
         "classify", "--model", "net.onnx", "p.png", "--json", "--top", "10",
     ]);
@@ -198,7 +190,7 @@ fn merged_classes_of_a_sigmoid_have_the_largest_probability_and_members_are_not_
     let top = merged_top(&desk);
     assert!((group(&top) - largest).abs() < 1e-6, "{top:?}");
 
-    let desk = Desk::with(ending_in("Softmax"));
+    let desk = Desk::with(Net::ending_in("Softmax"));
     let top = merged_top(&desk);
     assert!(group(&top) > 0.2, "{top:?}");
     for member in ["a", "b", "c"] {

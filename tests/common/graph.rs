@@ -114,6 +114,17 @@ impl Net {
             .weights("fc", &[channels, 10])
     }
 
+    /// A classifier of ten classes with this operator behind its scores.
+    pub fn ending_in(operator: &str) -> Self {
+        Self::new()
+            .stem()
+            .node("GlobalAveragePool", &["c"], "pooled", &[])
+            .node("Flatten", &["pooled"], "flat", &[])
+            .node("Gemm", &["flat", "fc"], "logits", &[])
+            .weights("fc", &[8, 10])
+            .node(operator, &["logits"], "out", &[])
+    }
+
     /// A convolution of the picture to eight channels, `c`.
     pub fn stem(self) -> Self {
         self.node("Conv", &["x", "w"], "c", &[])

@@ -6,6 +6,7 @@
 mod common;
 mod counts;
 mod files;
+#[allow(dead_code, reason = "each program uses a part")]
 #[path = "../common/graph.rs"]
 mod graph;
 mod lists;
