@@ -19,27 +19,10 @@ pub struct NetworkSpec {
     pub is_scale_assumed: bool,
     /// The name of the output with the scores, if it is stated.
     pub output_name: Option<String>,
+    /// The name of the file that describes the network, or would.
+    pub toml: String,
     /// In which precision a float network runs, if it can.
     pub precision: Precision,
-}
-
-impl NetworkSpec {
-    /// The name of the file that describes the network, or would: `FILE.toml`, or the folder's `model.toml`.
-    pub fn toml_name(&self) -> String {
-        const SHARED: &str = "model.toml";
-        let own = self.file.with_extension("toml");
-        let is_shared = self.file.with_file_name(SHARED).is_file();
-        let is_by_path = self
-            .file
-            .file_stem()
-            .is_some_and(|stem| *stem == *self.name);
-        match own.file_name() {
-            Some(name) if own.is_file() || (is_by_path && !is_shared) => {
-                name.to_string_lossy().into_owned()
-            }
-            _ => SHARED.to_owned(),
-        }
-    }
 }
 
 /// Precision of a float network's weights and activations.

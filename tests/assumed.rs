@@ -365,7 +365,7 @@ fn logits_that_are_stated_as_probabilities_are_refused_with_the_key_to_correct()
     let desk = Desk::with(net, Some(&toml("probabilities", "")));
     let run = desk.run(&["bench", "--model", "net.onnx", "--iterations", "1"]);
     assert_eq!(run.code, MODEL, "{}", run.stderr);
-    let expected = "is no probability, and its model.toml says kind = \"probabilities\": correct [output] kind to \"logits\"";
+    let expected = "is no probability, and its net.toml says kind = \"probabilities\": correct [output] kind to \"logits\"";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
     // A dense layer at the end is told before a picture shows it.
     let desk = Desk::with(with_logits_out(), Some(&toml("probabilities", "")));
@@ -387,7 +387,7 @@ fn probabilities_that_are_taken_for_logits_are_warned_about() {
     let photo = common::fixture("halved-chroma.jpg").display().to_string();
     let run = desk.run(&["classify", "--model", "net.onnx", &photo]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let expected = "state [output] kind = \"probabilities\" in its model.toml";
+    let expected = "state [output] kind = \"probabilities\" in its net.toml";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
     let desk = Desk::with(with_logits_out(), None);
     let run = desk.run(&["classify", "--model", "net.onnx", &photo]);

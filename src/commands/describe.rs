@@ -9,7 +9,7 @@ use crate::decide::{Candidate, best};
 use crate::model::describe::{self, Head};
 use crate::model::facts::{self, Source};
 use crate::model::rules::{Rule, plausible};
-use crate::model::{Model, find, labels};
+use crate::model::{Model, find, labels, own_toml_name};
 use crate::network::Network;
 use crate::network::error::NetworkError;
 use crate::preprocess::Mount;
@@ -75,8 +75,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// The text of the `model.toml`.
 fn description(args: &Args, model: &Model) -> Result<String, Failure> {
     let file = model.file.file_name().unwrap_or_default().to_string_lossy();
-    let own = model.file.with_extension("toml");
-    let own = own.file_name().unwrap_or_default().to_string_lossy();
+    let own = own_toml_name(&model.file);
     // Paths of labels are relative to the file's folder: the output's, or the network's.
     let place = args.output.as_ref().unwrap_or(&model.file);
     let folder = place.parent().unwrap_or(Path::new(""));

@@ -26,7 +26,7 @@ use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
 use crate::camera::CameraConfig;
 use crate::model::facts::{self, Source};
-use crate::model::{Fact, Model, ModelError, is_path};
+use crate::model::{Fact, Model, ModelError};
 use crate::output;
 pub(crate) use crate::output::print_line;
 use crate::{Cause, Failure};
@@ -222,7 +222,7 @@ impl BoardArgs {
         }
         let stated = model.facts.iter().filter(|f| f.source == Source::Board);
         stated.for_each(|fact| log::info!("{}: {fact}", model.name));
-        log_facts(&model, &board.model);
+        log_facts(&model);
         Ok(model)
     }
 }
@@ -262,18 +262,18 @@ fn until_fetched(missing: ModelError, chosen_by: &ChosenBy) -> Result<Model, Mod
 /// A model by name or path. What is believed about it is logged.
 fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
     let model = Model::find(name_or_path, labels)?;
-    log_facts(&model, name_or_path);
+    log_facts(&model);
     Ok(model)
 }
 
-/// Logs what is believed about a model requested by this name or path and stands in no `model.toml`: what is assumed, what files
+/// Logs what is believed about a model and stands in no `model.toml`: what is assumed, what files
 /// beside it say, and of what its own file says that which changes the meaning of its numbers.
-fn log_facts(model: &Model, name_or_path: &str) {
+fn log_facts(model: &Model) {
     for fact in model.facts.iter().filter(|fact| is_logged(fact)) {
         log::info!("{}: {fact}", model.name);
     }
     if model.facts.iter().any(Fact::is_assumed) {
-        let toml = toml_of(model, name_or_path);
+        let toml = model.file.with_file_name(model.toml_name());
         log::info!(
             "{}: correct wrong assumptions in {}, see models/README.md",
             model.name,
@@ -297,17 +297,6 @@ fn is_logged(fact: &Fact) -> bool {
             Source::Graph(_) => MEANING.contains(&fact.key),
             _ => false,
         }
-}
-
-/// The `model.toml` that describes `model`, or would.
-fn toml_of(model: &Model, name_or_path: &str) -> PathBuf {
-    let own = model.file.with_extension("toml");
-    let is_stated = |fact: &Fact| matches!(fact.source, Source::Stated(_));
-    let is_described = model.facts.iter().any(is_stated) && !own.is_file();
-    match is_described || !is_path(name_or_path) {
-        true => model.file.with_file_name("model.toml"),
-        false => own,
-    }
 }
 
 /// Prints what is believed about a model, and the source of each fact.

@@ -50,7 +50,7 @@ impl ModelFiles {
             let folder = PathBuf::from("models").join(&named.name);
             return Ok(Self {
                 name_or_path: name_or_path.to_owned(),
-                files: described(&named, &folder, "model.toml", &model.file)?,
+                files: described(&named, &folder, &model.file)?,
             });
         }
         let path = Path::new(name_or_path);
@@ -58,18 +58,7 @@ impl ModelFiles {
         let folder = PathBuf::from("models").join(&*stem);
         let file_name = path.file_name().unwrap_or_default();
         let files = match find::beside(path)? {
-            Some(named) => {
-                let own = path.with_extension("toml");
-                let toml = if own.is_file() {
-                    own.file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned()
-                } else {
-                    "model.toml".to_owned()
-                };
-                described(&named, &folder, &toml, path)?
-            }
+            Some(named) => described(&named, &folder, path)?,
             None => {
                 let mut files = Files::from([(text(&folder.join(file_name)), read(path)?)]);
                 files.append(&mut side_files(path, &folder, None)?);
@@ -83,21 +72,16 @@ impl ModelFiles {
     }
 }
 
-/// The files of a model with a description: the description as `folder/toml_name`, the network, the labels.
-fn described(
-    named: &Named,
-    folder: &Path,
-    toml_name: &str,
-    network: &Path,
-) -> Result<Files, Failure> {
+/// The files of a model with a description: the description in `folder`, the network, the labels.
+fn described(named: &Named, folder: &Path, network: &Path) -> Result<Files, Failure> {
     let mut files = Files::new();
     let toml = match &named.folder {
-        Some(folder) => read(&folder.join(toml_name))?,
+        Some(folder) => read(&folder.join(&named.toml))?,
         None => shipped::text(shipped::MODELS, &format!("{}/model.toml", named.name))
             .unwrap_or_default()
             .into(),
     };
-    files.insert(text(&folder.join(toml_name)), toml);
+    files.insert(text(&folder.join(&named.toml)), toml);
     let network_file = folder.join(&named.network_file().file);
     files.insert(text(&network_file), read(network)?);
     let output = named.definition.output_name.as_deref();

@@ -3,7 +3,7 @@
 use super::facts::{self, Fact, Source};
 use super::hints::{Hint, Hints, Labels, Pixels, Resized};
 use super::usual_labels::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
-use super::{Model, ModelError, labels as label_file};
+use super::{Model, ModelError, labels as label_file, own_toml_name};
 use crate::data_roots::DataRoots;
 use crate::network::Network;
 use crate::network::onnx::inspect::Inspected;
@@ -81,10 +81,7 @@ fn classes_of_scores(path: &Path, scores: usize, kind: OutputKind) -> Result<usi
              probability of class 1, say so in a {} beside it (kind = \"logits\", class_count = 2); if it is a \
              measure of something, it is no classifier",
             path.display(),
-            path.with_extension("toml")
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
+            own_toml_name(path)
         ))),
         (count, _) => Ok(count),
     }

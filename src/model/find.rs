@@ -15,8 +15,7 @@ use super::usual_labels::{shipped_labels, usual_labels, usual_labels_name};
 use super::{Model, ModelError, labels, shipped, stated};
 use crate::data_roots::DataRoots;
 use crate::limits;
-use crate::network::onnx::inspect::{Inspected, inspect};
-use crate::network::onnx::peek::peek_at;
+use crate::network::onnx::inspect::Inspected;
 use crate::toml_file::{did_you_mean, read_text};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -235,24 +234,24 @@ impl Model {
         };
         verify(&path, named.network_file(), &remedy)?;
         let output_name = named.definition.output_name.clone();
-        // That it cannot be read is reported when it is loaded.
-        let outline = peek_at(&path, output_name.as_deref()).unwrap_or_default();
-        let hints = Hints::of(&path, &outline.metadata);
-        let left_out = LeftOut::of(named, &path)?;
+        let inspected = inspect_described(&path, output_name.as_deref());
+        let left_out = LeftOut::of(named, &inspected)?;
+        // That it cannot be inspected is otherwise reported when it is loaded.
+        let inspected = inspected.ok();
+        let metadata = inspected.as_ref().map_or(&[][..], |file| &file.metadata);
+        let hints = Hints::of(&path, metadata);
         let input = named.definition.input.clone();
-        if let Ok(inspected) = inspect(&outline.graph) {
-            for line in stated::contradictions(&input, &hints, &inspected) {
+        if let Some(file) = &inspected {
+            for line in stated::contradictions(&input, &named.toml, &hints, file) {
                 log::warn!("{}: {line}", named.full_name());
             }
         }
         let output = left_out.output(named.definition.output);
         let source = |key| left_out.source(key);
         let mut all_facts = facts::of_input(&input, source);
-        if let Some(choice) = &outline.before.choice {
-            all_facts.push(facts::of_choice(
-                choice,
-                output_name.as_ref().map(|_| left_out.stated()),
-            ));
+        if let Some(choice) = inspected.as_ref().and_then(|file| file.choice.as_ref()) {
+            let stated = output_name.as_ref().map(|_| left_out.stated());
+            all_facts.push(facts::of_choice(choice, stated));
         }
         all_facts.extend(facts::of_output(&output, source));
         let definition = &named.definition;

@@ -1,10 +1,9 @@
 //! What holds for the keys that a `model.toml` leaves out.
 
 use super::facts::{self, Source};
-use super::inspected::inspect_described;
 use super::{ModelError, Named, bare};
+use crate::network::onnx::inspect::Inspected;
 use crate::spec::{InputSpec, OutputKind, OutputSpec};
-use std::path::Path;
 
 /// The keys that a `model.toml` leaves out, and what the ONNX file says of the kind of its scores if that is one of them.
 pub(super) struct LeftOut<'d> {
@@ -16,14 +15,14 @@ pub(super) struct LeftOut<'d> {
 }
 
 impl<'d> LeftOut<'d> {
-    /// For the network in the file `path`. It is inspected only where that is needed.
+    /// For a network that says `inspected` about itself.
     ///
     /// # Errors
     /// The kind is left out, and the file is no classifier that could tell it.
-    pub fn of(named: &'d Named, path: &Path) -> Result<Self, ModelError> {
+    pub fn of(named: &'d Named, inspected: &Result<Inspected, String>) -> Result<Self, ModelError> {
         let keys = named.definition.left_out.as_slice();
         let kind = match keys.contains(&"output.kind") {
-            true => Some(kind_of(path, named.definition.output_name.as_deref())?),
+            true => Some(kind_of(inspected.as_ref())?),
             false => None,
         };
         Ok(Self {
@@ -61,15 +60,15 @@ impl<'d> LeftOut<'d> {
 }
 
 /// The kind of the scores as for a network without a `model.toml`, and its source.
-fn kind_of(path: &Path, output: Option<&str>) -> Result<(OutputKind, Source), ModelError> {
-    let inspected = inspect_described(path, output).map_err(ModelError::Network)?;
+fn kind_of(inspected: Result<&Inspected, &String>) -> Result<(OutputKind, Source), ModelError> {
+    let inspected = inspected.map_err(|why| ModelError::Network(why.clone()))?;
     let kind = inspected.output_kind;
     let output = OutputSpec {
         kind,
         class_count: 0,
         label_offset: 0,
     };
-    let facts = bare::facts_of_output(&output, &inspected);
+    let facts = bare::facts_of_output(&output, inspected);
     let of_kind = facts.into_iter().find(|fact| fact.key == "output.kind");
     let source = of_kind.map(|fact| fact.source);
     Ok((kind, source.unwrap_or(Source::Assumed(""))))

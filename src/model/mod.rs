@@ -33,7 +33,8 @@ pub use find::{Named, is_path};
 use crate::failure::{Cause, Failure};
 use crate::spec::{InputSpec, NetworkSpec, OutputSpec, Precision};
 use crate::toml_file::Faults;
-use std::path::PathBuf;
+use source::Source;
+use std::path::{Path, PathBuf};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +149,26 @@ pub struct Model {
     pub facts: Vec<Fact>,
 }
 
+impl Model {
+    /// The name of the file that describes it, or would: its `model.toml`, or `FILE.toml` for `FILE.onnx`.
+    pub fn toml_name(&self) -> String {
+        let stated = self.facts.iter().find_map(|fact| match &fact.source {
+            Source::Stated(name) => Some(name.clone()),
+            _ => None,
+        });
+        stated.unwrap_or_else(|| own_toml_name(&self.file))
+    }
+}
+
+/// The name of the TOML that describes this network and no other.
+pub(crate) fn own_toml_name(network: &Path) -> String {
+    let own = network.with_extension("toml");
+    own.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
 impl From<&Model> for NetworkSpec {
     fn from(model: &Model) -> Self {
         let is_guess = |keys: &[&str]| {
@@ -162,6 +183,7 @@ impl From<&Model> for NetworkSpec {
             is_size_assumed: is_guess(&["input.width_px", "input.height_px"]),
             is_scale_assumed: is_guess(&["input.scale", "input.mean", "input.std"]),
             output_name: model.output_name.clone(),
+            toml: model.toml_name(),
             precision: model.precision,
         }
     }

@@ -8,8 +8,19 @@ use crate::spec::{Dtype, InputSpec};
 /// Values that differ by less than so many steps from one pixel to the next contradict nothing: means are rounded in many ways.
 const NEAR_STEPS: f32 = 2.0;
 
-/// What contradicts `input`, as stated for the network that says `inspected` about itself: one line each.
-pub fn contradictions(input: &InputSpec, hints: &Hints<'_>, inspected: &Inspected) -> Vec<String> {
+/// What contradicts `input`, as the file `toml` states it for the network that says `inspected` about itself: one line each.
+pub fn contradictions(
+    input: &InputSpec,
+    toml: &str,
+    hints: &Hints<'_>,
+    inspected: &Inspected,
+) -> Vec<String> {
+    let line = |own: &str, other: &str, source: &Source| {
+        format!(
+            "with its {toml} it gets {own}, and it would be {other} otherwise ({source}): if the classes are wrong, state that in \
+             [input]"
+        )
+    };
     let preparation = hints.preparation();
     let own = Pixels {
         scale: input.scale,
@@ -29,13 +40,6 @@ pub fn contradictions(input: &InputSpec, hints: &Hints<'_>, inspected: &Inspecte
         line(&key(input.channels), &key(value), &source)
     });
     pixels.into_iter().chain(channels).collect()
-}
-
-fn line(own: &str, other: &str, source: &Source) -> String {
-    format!(
-        "with its model.toml it gets {own}, and it would be {other} otherwise ({source}): if the classes are wrong, state that in \
-         [input]"
-    )
 }
 
 /// Whether two rules give values that differ by less than so many steps from one pixel to the next, however they are written.

@@ -10,7 +10,7 @@ use crate::network::onnx::inspect::inspect;
 use crate::network::onnx::peek::peek_at;
 use crate::network::onnx::{self, half};
 use crate::network::rewrite::dequantise::{Quantisation, is_quantised};
-use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, NetworkSpec, Table};
+use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, Table};
 use prost::Message;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -130,7 +130,7 @@ pub fn stored_outputs(
     match stated_name {
         Some(stated) if stated != found => Err(ModelError::Network(format!(
             "the input of {file} is named {found:?}, its {} says {stated:?}: correct [input] name, or it is another file",
-            NetworkSpec::from(model).toml_name()
+            model.toml_name()
         ))),
         _ => {
             let output = outline.graph.output.first().and_then(onnx::shape_of);

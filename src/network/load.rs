@@ -73,9 +73,10 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     let signs = Signs::of(graph);
     if signs.ends_in_product && model.output.kind == OutputKind::Probabilities {
         log::warn!(
-            "{}: the network ends in a dense layer, so its scores are hardly probabilities, and its model.toml says so: if classes \
+            "{}: the network ends in a dense layer, so its scores are hardly probabilities, and its {} says so: if classes \
              have more than 100 % or less than 0 %, correct [output] kind to \"logits\"",
-            model.name
+            model.name,
+            model.toml
         );
     }
     let (own, weights) = (model.clone(), weights_bytes(&proto));
@@ -361,15 +362,17 @@ fn check_meaning(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), S
     if let Some(order) = file.channels.filter(|order| *order != model.input.channels) {
         let channels = quoted(&CHANNELS, order);
         log::warn!(
-            "{}: the network subtracts ImageNet's means in the order {channels}, and its model.toml says another one: if the classes \
+            "{}: the network subtracts ImageNet's means in the order {channels}, and its {} says another one: if the classes \
              are wrong, set [input] channels = {channels}",
-            model.name
+            model.name,
+            model.toml
         );
     }
     if let (OutputKind::Logits, Some(operator)) = (model.output.kind, &file.last_operator) {
         return Err(format!(
-            "ends in {operator}, so its scores are probabilities, and its model.toml says kind = \"logits\", which makes 55 % of \
-             93 %: correct [output] kind to \"probabilities\""
+            "ends in {operator}, so its scores are probabilities, and its {} says kind = \"logits\", which makes 55 % of \
+             93 %: correct [output] kind to \"probabilities\"",
+            model.toml
         ));
     }
     Ok(())
@@ -383,10 +386,11 @@ fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
         && (!is_plain || (given - scaling.pixel_most).abs() > 0.01 * scaling.pixel_most)
     {
         log::warn!(
-            "{}: the network normalises its picture itself ({}), and its model.toml does so as well: if the classes are wrong, \
+            "{}: the network normalises its picture itself ({}), and its {} does so as well: if the classes are wrong, \
              take scale = {:?}, mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]",
             model.name,
             scaling.operators,
+            model.toml,
             scaling.pixel_most / 255.0
         );
     }
@@ -402,7 +406,7 @@ fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
 
 fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
     let spec = &model.input;
-    let toml = model.toml_name();
+    let toml = &model.toml;
     if spec.layout != file.layout || spec.dtype != file.dtype {
         return Err(format!(
             "takes layout = {}, dtype = {}, and its {toml} says layout = {}, dtype = {}: correct [input] layout and dtype",

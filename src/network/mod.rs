@@ -55,6 +55,8 @@ pub struct Network {
     /// What its scores mean.
     kind: OutputKind,
     name: String,
+    /// The name of the file that describes it, or would.
+    toml: String,
     /// The first run shows whether its logits are probabilities.
     has_run: bool,
     /// The model's file until tract has run for the first time: only then does tract allocate its memory.
@@ -97,6 +99,7 @@ impl Network {
             why_slow,
             kind: model.output.kind,
             name: model.name.clone(),
+            toml: model.toml.clone(),
             has_run: false,
             not_run_yet: Some(model.file.clone()),
         };
@@ -121,10 +124,7 @@ impl Network {
                 why: format!(
                     "gives {count} scores where {} are expected ({} classes after an offset of {}); correct class_count and \
                      label_offset in {}, or give the labels that belong to it with --labels",
-                    wanted.end,
-                    output.class_count,
-                    output.label_offset,
-                    model.toml_name()
+                    wanted.end, output.class_count, output.label_offset, model.toml
                 ),
             });
         }
@@ -262,7 +262,7 @@ impl Network {
             }
         };
         if self.kind == OutputKind::Logits && !self.has_run {
-            log_if_probabilities(&self.name, scores);
+            log_if_probabilities(&self.name, &self.toml, scores);
         }
         self.has_run = true;
         let mut scores = &scores[self.scores.clone()];
@@ -276,8 +276,9 @@ impl Network {
         match scores.iter().find(|s| !PROBABILITIES.contains(*s)) {
             Some(score) if self.kind == OutputKind::Probabilities => {
                 Err(NetworkError::Run(format!(
-                    "its score {score} is no probability, and its model.toml says kind = \"probabilities\": correct [output] kind to \
-                     \"logits\""
+                    "its score {score} is no probability, and its {} says kind = \"probabilities\": correct [output] kind to \
+                     \"logits\"",
+                    self.toml
                 )))
             }
             _ => Ok(scores),
@@ -289,12 +290,12 @@ impl Network {
 const PROBABILITIES: std::ops::RangeInclusive<f32> = -0.001..=1.001;
 
 /// Logs that scores which should be logits look like probabilities.
-fn log_if_probabilities(name: &str, scores: &[f32]) {
+fn log_if_probabilities(name: &str, toml: &str, scores: &[f32]) {
     let sum: f32 = scores.iter().sum();
     if scores.len() > 1 && (sum - 1.0).abs() <= 0.001 && scores.iter().all(|s| *s >= 0.0) {
         log::warn!(
             "{name}: its scores are all from 0 to 1 and add up to 1, so they seem to be probabilities already; as logits they are \
-             flattened: state [output] kind = \"probabilities\" in its model.toml"
+             flattened: state [output] kind = \"probabilities\" in its {toml}"
         );
     }
 }
