@@ -48,6 +48,8 @@ impl Alone {
             let is_printed = run.stdout.contains(word);
             assert!(is_printed, "{arguments:?}: no {word:?} in {}", run.stdout);
         }
+        let is_warned = run.stderr.contains(" warn ");
+        assert!(!is_warned, "{arguments:?} warns: {}", run.stderr);
         let left = std::fs::read_dir(self.folder.path().join("home")).unwrap();
         assert_eq!(left.count(), 0, "{arguments:?} wrote to the home folder");
     }

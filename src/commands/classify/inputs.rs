@@ -99,11 +99,11 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
     let Some(pattern) = pattern.filter(|_| name.symlink_metadata().is_err()) else {
         return add_path(name, pictures);
     };
-    // As a shell does.
+    // As a shell does. A leading dot is looked at below: `glob` (0.3.4) panics over a name that is not UTF-8 if it is to do that.
     let options = MatchOptions {
         case_sensitive: true,
         require_literal_separator: true,
-        require_literal_leading_dot: true,
+        require_literal_leading_dot: false,
     };
     // Neither a file nor a valid pattern: report a missing file.
     let Ok(found) = glob::glob_with(pattern, options) else {
@@ -112,6 +112,7 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
     let before = pictures.len();
     for path in found {
         match path {
+            Ok(path) if hidden_parts(&path) > hidden_parts(name) => {}
             Ok(path) => add_path(&path, pictures),
             Err(error) => {
                 let why = format!("cannot read it: {}", error.error());
@@ -123,6 +124,12 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
         let why = format!("no file has the name {pattern}, and none matches it as a pattern");
         pictures.push(Picture::Fault(name.to_owned(), why));
     }
+}
+
+fn hidden_parts(path: &Path) -> usize {
+    path.iter()
+        .filter(|part| is_hidden(Path::new(part)))
+        .count()
 }
 
 /// Adds a file, even a missing one (reported in its turn), or a folder's pictures.
@@ -248,6 +255,13 @@ mod tests {
             (&["su?"], &["sub/c.webp", "sub/deep/d.gif", "sub/link.jpg"]),
             (&["*/*/*.gif"], &["sub/deep/d.gif"]),
             (&["*.tif", "b.jpg"], &[nothing, "b.jpg"]),
+            (
+                &["*/e.jpg", ".c*/e.jpg"],
+                &[
+                    "!no file has the name */e.jpg, and none matches it as a pattern",
+                    ".cache/e.jpg",
+                ],
+            ),
             // The file with that name, though the pattern would match another one.
             (&["odd[1].jpg"], &["odd[1].jpg"]),
             // Neither a pattern nor a file.
@@ -255,6 +269,21 @@ mod tests {
         ] {
             assert_eq!(found(root, named, None), wanted, "{named:?}");
         }
+    }
+
+    #[test]
+    fn a_pattern_passes_over_names_that_are_not_utf_8() {
+        let tree = tree();
+        let odd = tree.path().join(OsStr::from_bytes(b"odd\xff.jpg"));
+        fs::write(&odd, "").unwrap();
+        assert_eq!(
+            found(tree.path(), &["*.jpg"], None),
+            ["b.jpg", "odd[1].jpg"]
+        );
+        assert_eq!(
+            found(tree.path(), &[""], None).len(),
+            found(tree.path(), &["*.jpg", "a.PNG", "sub"], None).len() + 1
+        );
     }
 
     #[test]
