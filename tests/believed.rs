@@ -250,6 +250,13 @@ fn a_file_beside_the_network_that_cannot_be_read_is_reported() {
     let why =
         "the labels in its metadata_props (class_names) are not taken: label 4 of 10 is empty";
     assert_says(&desk.classify().stderr, &["warn", why]);
+    let desk = Desk::with_metadata(net(), &[("names", "cat,dog")]);
+    let why = "the labels in its metadata_props (names) are not taken: they need the form";
+    assert_says(&desk.classify().stderr, &["warn", why]);
+    let desk = Desk::with(net());
+    desk.write("config.json", r#"{"id2label": {"0": "cat", "1": "dog"}}"#);
+    let why = "there are 2 labels for 10 classes";
+    assert_says(&desk.classify().stderr, &["warn", "id2label", why]);
 }
 
 #[test]

@@ -125,10 +125,36 @@ fn doubt(labels: &[String]) -> Option<String> {
             class + 1
         ));
     }
-    all_begin(1).then(|| {
-        "every line begins with its number, from 1 on, which is taken for a part of the label: take the numbers out if it is none"
-            .to_owned()
+    if all_begin(1) {
+        return Some(
+            "every line begins with its number, from 1 on, which is taken for a part of the label: take the numbers out if it is none"
+                .to_owned(),
+        );
+    }
+    let mut numbers = labels
+        .iter()
+        .map(|label| number_of(label))
+        .collect::<Option<Vec<_>>>()?;
+    let first = *numbers.first()?;
+    numbers.sort_unstable();
+    let are_each_once = [0, 1]
+        .iter()
+        .any(|&least| numbers.iter().copied().eq(least..least + numbers.len()));
+    are_each_once.then(|| {
+        format!(
+            "every line begins with a number, but they are not in order: line 1 is taken for class 0 and begins with {first}; if they are \
+             class numbers, sort the lines by them"
+        )
     })
+}
+
+/// The number that a label begins with.
+fn number_of(label: &str) -> Option<usize> {
+    let digits = label
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(label.len());
+    let number: usize = label[..digits].parse().ok()?;
+    after_number(label, number).map(|_| number)
 }
 
 /// What a display shows of each label, in composed characters (NFC: `é`, not `e` and an accent): all of it, except that
@@ -221,6 +247,12 @@ mod tests {
             ("0 cat\n1\n", Some("line 2 has nothing after it")),
             ("0: cat\n1:\n", Some("line 2 has nothing after it")),
             ("0 cat\n2 dog\n", None),
+            (
+                "1 cat\n0 dog\n",
+                Some("line 1 is taken for class 0 and begins with 1"),
+            ),
+            ("2: cat\n1: dog\n", Some("not in order")),
+            ("3 cat\n3 dog\n", None),
             ("0,5 mm\n1,5 mm\n", None),
             ("1:30\n2:30\n", None),
         ] {

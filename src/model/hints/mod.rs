@@ -146,6 +146,7 @@ impl<'a> Hints<'a> {
             if let (None, Some(&classes)) = (&found, counts.last()) {
                 report_metadata(self.path, self.metadata, classes);
                 files.report_others(classes);
+                self.report_configured(classes);
             }
         }
         found
@@ -159,6 +160,17 @@ impl<'a> Hints<'a> {
             value: Labels { labels, file: None },
             source,
         })
+    }
+
+    /// Warns of the same, which are not taken.
+    fn report_configured(&self, classes: usize) {
+        if let Some(Hint { value, source }) = self.files.labels() {
+            let why = not_taken(&value, classes);
+            log::warn!(
+                "{}: the labels are not taken of which {source}: {why}",
+                self.path.display()
+            );
+        }
     }
 }
 
@@ -276,13 +288,21 @@ fn of_file(metadata: &Metadata, count: usize) -> Option<Hint<Labels>> {
 fn report_metadata(path: &Path, metadata: &Metadata, classes: usize) {
     let file = path.display();
     for key in LABEL_KEYS {
-        if let Some(labels) = metadata_value(metadata, key).and_then(names::parse) {
-            let count = labels.len();
-            let why = fault(&labels)
-                .unwrap_or_else(|| format!("there are {count} labels for {classes} classes"));
-            log::warn!("{file}: the labels in its metadata_props ({key}) are not taken: {why}");
-        }
+        let Some(text) = metadata_value(metadata, key) else {
+            continue;
+        };
+        let why = match names::parse(text) {
+            Some(labels) => not_taken(&labels, classes),
+            None => "they need the form [\"cat\", \"dog\"], {0: \"cat\", 1: \"dog\"} or one label a line".to_owned(),
+        };
+        log::warn!("{file}: the labels in its metadata_props ({key}) are not taken: {why}");
     }
+}
+
+/// Why these labels are not those of so many classes.
+fn not_taken(labels: &[String], classes: usize) -> String {
+    let count = labels.len();
+    fault(labels).unwrap_or_else(|| format!("there are {count} labels for {classes} classes"))
 }
 
 /// What is wrong with the first invalid one of these labels.
