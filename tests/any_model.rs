@@ -149,7 +149,7 @@ fn a_refusal_names_the_thing_and_says_what_to_do() {
         ("bad-sixteen-bits.onnx", "'zero' is of type Uint16"),
         (
             "bad-one-score.onnx",
-            "bad-one-score.toml beside it (kind = \"logits\"",
+            "bad-one-score.toml beside it ([output] kind = \"logits\"",
         ),
         (
             "bad-missing-side-file.onnx",
@@ -198,8 +198,10 @@ fn one_logit_is_two_classes_where_the_description_says_so() {
 
 #[test]
 fn a_grey_network_wants_one_mean() {
-    let why = described_as("grey.onnx", "logits", 10, "").map(|_| ());
+    let apart = "mean = [0.485, 0.456, 0.406]";
+    let why = described_as("grey.onnx", "logits", 10, apart).map(|_| ());
     assert!(why.unwrap_err().contains("three equal numbers"));
+    described_as("grey.onnx", "logits", 10, "").unwrap();
     let same = "mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]";
     described_as("grey.onnx", "logits", 10, same).unwrap();
 }

@@ -7,7 +7,7 @@ mod common;
 mod graph;
 
 use common::{Run, run_eyelet};
-use graph::Net;
+use graph::{Net, int};
 use std::fs;
 use tempfile::TempDir;
 
@@ -163,11 +163,76 @@ fn pixels_that_would_be_normalised_twice_are_warned_about() {
         .node("Conv", &["scaled", "w"], "c", &[])
         .weights("w", &[8, 3, 3, 3])
         .head("c", 8);
-    let desk = Desk::with(net, Some(&toml("logits", "")));
-    let run = desk.run(&["explain", "net.onnx"]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
+    let stated = "mean = [0.485, 0.456, 0.406]\n";
+    for (more, is_warned) in [(stated, true), ("", false)] {
+        let desk = Desk::with(net.clone(), Some(&toml("logits", more)));
+        let run = desk.run(&["explain", "net.onnx"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let expected = "take scale = 1.0, mean = [0.0, 0.0, 0.0]";
+        assert_eq!(run.stderr.contains(expected), is_warned, "{}", run.stderr);
+        // What is left out comes from the network.
+        let expected =
+            "input.scale = 1.0 the ONNX file says so: it normalises its picture itself (Mul)";
+        let is_said = desk.explained().iter().any(|line| line == expected);
+        assert_eq!(is_said, !is_warned);
+    }
+}
+
+#[test]
+fn a_scale_for_another_range_than_the_mean_is_warned_about() {
+    let of_bytes = "mean = [123.7, 116.3, 103.5]\nstd = [58.4, 57.1, 57.4]\n";
+    let (whole, plain) = (
+        "scale = 1.0\n",
+        "mean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n",
+    );
+    for (more, expected) in [
+        (
+            of_bytes.to_owned(),
+            Some(
+                "all pictures look alike: if mean and std are for pixels from 0 to 255, state scale = 1.0",
+            ),
+        ),
+        (
+            whole.to_owned(),
+            Some(
+                "a pixel's value is up to 1136: if mean and std are for pixels from 0 to 1, state scale = 0.00392",
+            ),
+        ),
+        (format!("{whole}{of_bytes}"), None),
+        (format!("{whole}{plain}"), None),
+        (plain.to_owned(), None),
+        (String::new(), None),
+    ] {
+        let run = Desk::with(with_logits_out(), Some(&toml("logits", &more)))
+            .run(&["explain", "net.onnx"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        match expected {
+            Some(words) => assert!(run.stderr.contains(words), "{more}: {}", run.stderr),
+            None => assert!(!run.stderr.contains(" warn "), "{more}: {}", run.stderr),
+        }
+    }
+}
+
+#[test]
+fn a_softmax_over_one_value_is_refused() {
+    let one = Net::new()
+        .stem()
+        .node("GlobalAveragePool", &["c"], "pooled", &[])
+        .node("Flatten", &["pooled"], "flat", &[])
+        .node("MatMul", &["flat", "dense"], "score", &[])
+        .weights("dense", &[8, 1])
+        .node("Softmax", &["score"], "out", &[])
+        .scores(1);
+    let run = Desk::with(one, None).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, MODEL, "{}", run.stdout);
+    let expected = "ends in a Softmax over one value, which is 1 for every picture";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    let over_batch = with_logits().node("Softmax", &["logits"], "out", &[int("axis", 0)]);
+    let photo = common::fixture("halved-chroma.jpg").display().to_string();
+    let run = Desk::with(over_batch, None).run(&["classify", "--model", "net.onnx", &photo]);
+    assert_ne!(run.code, 0, "{}", run.stdout);
     assert!(
-        run.stderr.contains("warn") && run.stderr.contains("scale = 1.0, mean = [0.0, 0.0, 0.0]"),
+        run.stderr.contains("all its scores are 1"),
         "{}",
         run.stderr
     );
@@ -329,6 +394,22 @@ fn a_softmax_is_seen_behind_what_keeps_probabilities() {
             ("Div", &["e", "sum"], "out"),
         ],
         &[("LogSoftmax", &["logits"], "l"), ("Exp", &["l"], "out")],
+        &[
+            softmax,
+            ("Max", &["p", "small"], "q"),
+            ("Mean", &["p", "q"], "out"),
+        ],
+        // A class, if there is an object.
+        &[
+            softmax,
+            ("Sigmoid", &["logits"], "object"),
+            ("Mul", &["p", "object"], "out"),
+        ],
+        &[
+            softmax,
+            ("Mul", &["p", "hundred"], "percents"),
+            ("Round", &["percents"], "out"),
+        ],
     ];
     let constants = [
         ("small", 1e-7),
@@ -347,6 +428,20 @@ fn a_softmax_is_seen_behind_what_keeps_probabilities() {
         let run = desk.run(&["bench", "--model", "net.onnx", "--iterations", "1"]);
         assert_eq!(run.code, 0, "{nodes:?}: {}", run.stderr);
     }
+    let heads = Net::new()
+        .stem()
+        .node("GlobalAveragePool", &["c"], "pooled", &[])
+        .node("Flatten", &["pooled"], "flat", &[])
+        .node("Gemm", &["flat", "fc"], "a", &[])
+        .node("Gemm", &["flat", "fc"], "b", &[])
+        .weights("fc", &[8, 5])
+        .node("Sigmoid", &["a"], "p", &[])
+        .node("Sigmoid", &["b"], "q", &[])
+        .node("Concat", &["p", "q"], "out", &[int("axis", 1)]);
+    assert_has(
+        &Desk::with(heads, None).explained(),
+        &["output.kind = \"probabilities\" the ONNX file says so: it ends in Sigmoid"],
+    );
     // A temperature after no Softmax, and the logarithm of one.
     let logits: &[&[(&str, &[&str], &str)]] = &[
         &[("Mul", &["logits", "half"], "out")],
@@ -486,7 +581,8 @@ fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
     assert!(run.stdout.contains(name), "{}", run.stdout);
     let run = stated("other");
     assert_eq!(run.code, MODEL, "{}", run.stdout);
-    let expected = "has no output \"other\", which its model.toml states as [output] name; it has: out, mailbox";
+    let expected =
+        "has no output \"other\", which is stated as [output] name; it has: out, mailbox";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
     // An auxiliary output is not the likeliest one, wherever it stands.
     let mut net = two_headed();
@@ -497,6 +593,18 @@ fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
         &Desk::with(net, None).explained(),
         &["output.name = \"out\" assumed: "],
     );
+    // Nor is one that hardly has scores, nor one of logits beside a Softmax.
+    for operator in ["Tanh", "ArgMax", "Identity"] {
+        let mut net = Net::ending_in("Softmax")
+            .node("Gemm", &["flat", "fc4"], "features", &[])
+            .weights("fc4", &[8, 4])
+            .node(operator, &["features"], "first", &[]);
+        net.graph.output.insert(0, graph::value("first", &[1, 4]));
+        assert_has(
+            &Desk::with(net, None).explained(),
+            &["output.name = \"out\" assumed: "],
+        );
+    }
 }
 
 #[test]
@@ -511,11 +619,19 @@ fn what_hardly_is_a_classifier_needs_a_model_toml() {
     };
     let run = Desk::with(backbone(), None).run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stdout);
-    let expected = "say so in net.toml beside it (kind = \"logits\", class_count = 1280)";
+    let expected = "say so in net.toml beside it ([output] kind = \"logits\", class_count = 1280)";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
-    let toml = toml("logits", "").replace("class_count = 10", "class_count = 1280");
-    let run = Desk::with(backbone(), Some(&toml)).run(&["explain", "net.onnx"]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
+    // What the refusal says is enough.
+    let toml = "[output]\nkind = \"logits\"\nclass_count = 1280\n";
+    let desk = Desk::with(backbone(), Some(toml));
+    assert_has(
+        &desk.explained(),
+        &[
+            "input.layout = \"NCHW\" the ONNX file says so: its input's shape and type",
+            "input.width_px = 32 the ONNX file says so: its input's shape",
+            "output.class_count = 1280 its net.toml says so",
+        ],
+    );
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn inspected(score_count: Option<usize>) -> impl FnOnce(&Path) -> Result<Inspect
             choice: None,
             output_kind: OutputKind::Probabilities,
             last_operator: Some("Softmax".into()),
+            adds_up: false,
             grey: false,
             score_count,
             metadata: Vec::new(),

@@ -78,7 +78,7 @@ fn classes_of_scores(path: &Path, scores: usize, kind: OutputKind) -> Result<usi
         (1, OutputKind::Probabilities) => Ok(2),
         (1, OutputKind::Logits) => Err(ModelError::Network(format!(
             "the model {} gives one score and no probability (no Sigmoid at its end): if the sigmoid of it is the \
-             probability of class 1, say so in a {} beside it (kind = \"logits\", class_count = 2); if it is a \
+             probability of class 1, say so in a {} beside it ([output] kind = \"logits\", class_count = 2); if it is a \
              measure of something, it is no classifier",
             path.display(),
             own_toml_name(path)
@@ -123,16 +123,16 @@ fn classes(
     Ok(all(usual_labels(score_count - background, roots)?, None))
 }
 
-/// The input, and the source of each of its facts.
-struct Prepared {
-    input: InputSpec,
+/// The input as the ONNX file, its metadata and the files beside it tell it, and the source of each of its facts.
+pub(super) struct Prepared {
+    pub input: InputSpec,
     size: Source,
     pixels: Source,
     channels: Source,
     resize: Source,
 }
 
-fn prepared(hints: &Hints<'_>, inspected: &Inspected) -> Prepared {
+pub(super) fn prepared(hints: &Hints<'_>, inspected: &Inspected) -> Prepared {
     let rule = || Source::Assumed(facts::IMAGENET_RULE);
     let preparation = hints.preparation();
     let (usual, size) = match preparation.size_px {
@@ -244,7 +244,8 @@ fn channels(inspected: &Inspected, hint: Option<Hint<ChannelOrder>>) -> Option<H
 }
 
 impl Prepared {
-    fn source(&self, key: &str, inspected: &Inspected) -> Source {
+    /// The source of one of its keys.
+    pub fn source(&self, key: &str, inspected: &Inspected) -> Source {
         let graph = |place: &str| Source::Graph(place.to_owned());
         match key {
             "input.layout" => graph(inspected.layout_place),

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Keys that may be omitted from `[input]`, by their full names.
-pub(super) const INPUT_KEYS: [&str; 8] = [
+pub(super) const INPUT_KEYS: [&str; 9] = [
+    "input.dtype",
     "input.layout",
     "input.channels",
     "input.scale",
@@ -20,6 +21,10 @@ pub(super) const INPUT_KEYS: [&str; 8] = [
     "input.resize_shorter_px",
     "input.fill",
 ];
+/// The same in a description that belongs to one file beside it.
+const SIZE_KEYS: [&str; 2] = ["input.width_px", "input.height_px"];
+/// Side of the input until something says it.
+const OPEN_SIDE_PX: u32 = 224;
 /// The same for `[output]`.
 pub(super) const OUTPUT_KEYS: [&str; 2] = ["output.kind", "output.label_offset"];
 
@@ -50,7 +55,8 @@ pub struct Definition {
     pub output: OutputSpec,
     /// The name of the network's output with the scores, if stated.
     pub output_name: Option<String>,
-    /// Keys of input and output that are omitted and have their default (`input.mean`, say).
+    /// Keys of input and output that are omitted (`input.mean`, say): `input` and `output` have a default there, and what the ONNX file
+    /// and the files beside it say comes first.
     pub left_out: Vec<&'static str>,
 }
 
@@ -74,10 +80,25 @@ pub struct NetworkFile {
 impl Definition {
     /// Parses and checks `text`; messages call it `file`.
     pub fn parse(file: &str, text: &str) -> Result<Self, Faults> {
+        Self::parse_for(file, text, None)
+    }
+
+    /// The same for the description of the ONNX file `network` alone, beside which it is: it need not say what the file says of itself.
+    pub fn parse_own(file: &str, text: &str, network: &str) -> Result<Self, Faults> {
+        Self::parse_for(file, text, Some(network))
+    }
+
+    fn parse_for(file: &str, text: &str, network: Option<&str>) -> Result<Self, Faults> {
         read(file, text, |top| {
-            top.must_have(&["description", "file", "input", "output"]);
+            let required = ["output", "description", "file", "input"];
+            top.must_have(if network.is_some() {
+                &required[..1]
+            } else {
+                &required
+            });
             let description = top.text("description");
-            let main = network_file(top);
+            let description = description.or(network.map(|_| String::new()));
+            let main = network_file(top, network);
             let variants = variants(top);
             let precision = top.word("precision", &PRECISIONS);
             let labels = top.text("labels");
@@ -88,11 +109,23 @@ impl Definition {
                 top.fault("labels", "needs a path relative to this file");
             }
             let mut left_out_keys = Vec::new();
-            let input = top.table("input").and_then(|mut table| {
-                left_out_keys.extend(left_out(&table, &INPUT_KEYS));
-                let name = table.text("name");
-                input(&mut table).map(|spec| (name, spec))
-            });
+            let is_own = network.is_some();
+            let input = match top.table("input") {
+                Some(mut table) => {
+                    left_out_keys.extend(left_out(&table, &INPUT_KEYS));
+                    match is_own {
+                        true => left_out_keys.extend(left_out(&table, &SIZE_KEYS)),
+                        false => table.must_have(&["width_px", "height_px"]),
+                    }
+                    let name = table.text("name");
+                    input(&mut table).map(|spec| (name, spec))
+                }
+                None if is_own => {
+                    left_out_keys.extend(INPUT_KEYS.into_iter().chain(SIZE_KEYS));
+                    Some((None, open_input()))
+                }
+                None => None,
+            };
             let output = top.table("output").and_then(|mut table| {
                 left_out_keys.extend(left_out(&table, &OUTPUT_KEYS));
                 let name = table.text("name");
@@ -137,9 +170,9 @@ impl Definition {
     }
 }
 
-/// `file`, `sha256`, `size_bytes` and `urls` of the top-level table or of a variant.
-fn network_file(table: &mut Table<'_, '_>) -> Option<NetworkFile> {
-    let file = table.text("file");
+/// `file` (`usual` if it may be omitted), `sha256`, `size_bytes` and `urls` of the top-level table or of a variant.
+fn network_file(table: &mut Table<'_, '_>, usual: Option<&str>) -> Option<NetworkFile> {
+    let file = table.text("file").or(usual.map(str::to_owned));
     if let Some(name) = &file
         && (name.contains(['/', '\\']) || !name.to_ascii_lowercase().ends_with(".onnx"))
     {
@@ -195,7 +228,7 @@ fn variants(top: &mut Table<'_, '_>) -> BTreeMap<String, NetworkFile> {
         let input_name = variant
             .table("input")
             .and_then(|mut input| input.text("name"));
-        if let Some(file) = network_file(&mut variant) {
+        if let Some(file) = network_file(&mut variant, None) {
             let file = NetworkFile {
                 description,
                 input_name,
@@ -207,8 +240,12 @@ fn variants(top: &mut Table<'_, '_>) -> BTreeMap<String, NetworkFile> {
     variants
 }
 
+/// An input of which nothing is stated.
+fn open_input() -> InputSpec {
+    InputSpec::imagenet(Layout::Nchw, Dtype::F32, OPEN_SIDE_PX, OPEN_SIDE_PX)
+}
+
 fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
-    table.must_have(&["width_px", "height_px"]);
     let layout = table.word("layout", &LAYOUTS);
     let dtype = table.word("dtype", &DTYPES).unwrap_or(Dtype::F32);
     let width_px = table.integer_u32("width_px", limits::INPUT_SIDE_PX);
@@ -230,11 +267,21 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
             }
         }
     }
-    let (width_px, height_px) = (width_px?, height_px?);
+    // A wrong number is a fault, a missing one may be allowed.
+    let or_open = |key: &str, side: Option<u32>| match table.has(key) {
+        true => side,
+        false => Some(OPEN_SIDE_PX),
+    };
+    let is_size_stated = table.has("width_px") && table.has("height_px");
+    let (width_px, height_px) = (
+        or_open("width_px", width_px)?,
+        or_open("height_px", height_px)?,
+    );
     let longer_px = width_px.max(height_px);
     if let Some(shorter_px) = shorter_px
         && shorter_px < longer_px
         && resize == Resize::Crop
+        && is_size_stated
     {
         let message = format!(
             "is {shorter_px}, needs at least {longer_px}: the crop of {width_px}x{height_px} is cut out of the resized picture"

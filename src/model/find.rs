@@ -84,7 +84,10 @@ impl Named {
         }
         let toml = format!("{model}/model.toml");
         let (definition, folder) = if let Some(path) = roots.find(Path::new("models").join(&toml)) {
-            (read_definition(&path)?, path.parent().map(Path::to_owned))
+            (
+                read_definition(&path, None)?,
+                path.parent().map(Path::to_owned),
+            )
         } else {
             let text = shipped::text(shipped::MODELS, &toml).ok_or_else(unknown)?;
             (Definition::parse(&format!("models/{toml}"), text)?, None)
@@ -235,13 +238,13 @@ impl Model {
         verify(&path, named.network_file(), &remedy)?;
         let output_name = named.definition.output_name.clone();
         let inspected = inspect_described(&path, output_name.as_deref());
-        let left_out = LeftOut::of(named, &inspected)?;
         // That it cannot be inspected is otherwise reported when it is loaded.
-        let inspected = inspected.ok();
         let metadata = inspected.as_ref().map_or(&[][..], |file| &file.metadata);
         let hints = Hints::of(&path, metadata);
-        let input = named.definition.input.clone();
-        if let Some(file) = &inspected {
+        let left_out = LeftOut::of(named, &hints, &inspected)?;
+        let input = left_out.input()?;
+        let inspected = inspected.as_ref().ok();
+        if let Some(file) = inspected {
             for line in stated::contradictions(&input, &named.toml, &hints, file) {
                 log::warn!("{}: {line}", named.full_name());
             }
@@ -249,7 +252,7 @@ impl Model {
         let output = left_out.output(named.definition.output);
         let source = |key| left_out.source(key);
         let mut all_facts = facts::of_input(&input, source);
-        if let Some(choice) = inspected.as_ref().and_then(|file| file.choice.as_ref()) {
+        if let Some(choice) = inspected.and_then(|file| file.choice.as_ref()) {
             let stated = output_name.as_ref().map(|_| left_out.stated());
             all_facts.push(facts::of_choice(choice, stated));
         }
@@ -319,10 +322,11 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
             );
             continue;
         }
-        let definition = read_definition(toml)?;
+        let is_own = *toml == own && own != shared;
+        let definition = read_definition(toml, is_own.then_some(&*file_name))?;
         let variant = match definition.variant_of_file(&file_name) {
             Some(variant) => variant.map(str::to_owned),
-            None if *toml == own && own != shared => {
+            None if is_own => {
                 return Err(unreadable(
                     path,
                     &format!(
@@ -335,7 +339,7 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
             None => continue,
         };
         let folder = path.parent().unwrap_or(Path::new(""));
-        let name = if *toml == own && own != shared {
+        let name = if is_own {
             path.file_stem()
         } else {
             folder.file_name().or(path.file_stem())
@@ -368,14 +372,19 @@ fn is_standard_output(path: &Path) -> bool {
     })
 }
 
-fn read_definition(path: &Path) -> Result<Definition, ModelError> {
+/// Reads the description at `path`, which may be that of the file `network` alone.
+fn read_definition(path: &Path, network: Option<&str>) -> Result<Definition, ModelError> {
     if is_standard_output(path) {
         let why = "this program's output goes there, and the shell has emptied it: restore it, and let the output go elsewhere";
         return Err(unreadable(path, &why));
     }
     let text =
         read_text(path, limits::TOML_FILE_BYTES).map_err(|error| unreadable(path, &error))?;
-    Ok(Definition::parse(&path.display().to_string(), &text)?)
+    let shown = path.display().to_string();
+    Ok(match network {
+        Some(network) => Definition::parse_own(&shown, &text, network)?,
+        None => Definition::parse(&shown, &text)?,
+    })
 }
 
 /// `a/../b` as `b`, by text only, without the file system.

@@ -1,8 +1,9 @@
 //! What an ONNX file says about itself, as a model needs it.
 
-use super::{hints, own_toml_name};
+use super::{facts, hints, own_toml_name};
 use crate::network::onnx::inspect::{Inspected, inspect};
 use crate::network::onnx::peek::{Outline, peek, peek_at};
+use crate::network::onnx::repair::Choice;
 use crate::network::onnx::seems;
 use std::path::Path;
 use tract_onnx::pb::GraphProto;
@@ -21,22 +22,41 @@ pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
         return Err(no_classifier(path, &why));
     }
     let (inspected, graph) = of_outline(path, outline)?;
-    if let Some(why) = seems::hardly_classifier(&graph, inspected.score_count) {
+    let output = graph.output.first().map_or("", |output| &output.name);
+    if let Some(why) = seems::hardly_classifier(&graph, output, inspected.score_count) {
         let toml = own_toml_name(path);
         let count = inspected.score_count;
         let count = count.map_or("their number".to_owned(), |n| n.to_string());
         let why = format!(
-            "{why}; Eyelet runs classifiers: if its outputs are scores of classes all the same, say so in {toml} beside it (kind = \
-             \"logits\", class_count = {count})"
+            "{why}; Eyelet runs classifiers: if its outputs are scores of classes all the same, say so in {toml} beside it ([output] kind = \
+             \"logits\", class_count = {count}){}",
+            other_outputs(inspected.choice.as_ref())
         );
         return Err(no_classifier(path, &why));
     }
     Ok(inspected)
 }
 
+/// Where another output could have the scores: which ones, and how to state it.
+fn other_outputs(choice: Option<&Choice>) -> String {
+    const SHOWN: usize = 8;
+    let Some(choice) = choice else {
+        return String::new();
+    };
+    let others = choice.all.iter().filter(|name| **name != choice.name);
+    let others: Vec<String> = others.take(SHOWN).map(|name| facts::text(name)).collect();
+    format!(
+        "; this is about its output {}: if the scores are in another one ({}), state that as [output] name",
+        facts::text(&choice.name),
+        others.join(", ")
+    )
+}
+
 /// What an outline says, and its graph.
 fn of_outline(path: &Path, outline: Outline) -> Result<(Inspected, GraphProto), String> {
-    let inspected = inspect(&outline.graph).map_err(|why| no_classifier(path, &why))?;
+    let choice = outline.before.choice.as_ref();
+    let inspected = inspect(&outline.graph)
+        .map_err(|why| no_classifier(path, &(why + &other_outputs(choice))))?;
     let inspected = Inspected {
         metadata: outline.metadata,
         choice: outline.before.choice,

@@ -1,36 +1,130 @@
-//! What holds for the keys that a `model.toml` leaves out.
+//! What holds for the keys that a `model.toml` leaves out: what the ONNX file and the files beside it say, as for a network without a
+//! `model.toml`, and the usual rules for the rest.
 
+use super::bare::{self, Prepared};
 use super::facts::{self, Source};
-use super::{ModelError, Named, bare};
+use super::hints::Hints;
+use super::{ModelError, Named};
 use crate::network::onnx::inspect::Inspected;
-use crate::spec::{InputSpec, OutputKind, OutputSpec};
+use crate::spec::{Dtype, InputSpec, OutputKind, OutputSpec, Resize};
 
-/// The keys that a `model.toml` leaves out, and what the ONNX file says of the kind of its scores if that is one of them.
+/// Keys that mean something together: where one of them is stated, what is said elsewhere does not hold for the others.
+const PIXELS: [&str; 3] = ["input.scale", "input.mean", "input.std"];
+
+/// The keys that a `model.toml` leaves out, and what holds for them.
 pub(super) struct LeftOut<'d> {
-    keys: &'d [&'static str],
-    input: &'d InputSpec,
-    /// The name of the `model.toml`.
-    toml: &'d str,
+    named: &'d Named,
+    /// What the ONNX file says about itself, a picture's size that is only stated with it, and the input by that, if it can be
+    /// inspected.
+    said: Option<(Inspected, Prepared)>,
     kind: Option<(OutputKind, Source)>,
 }
 
 impl<'d> LeftOut<'d> {
-    /// For a network that says `inspected` about itself.
+    /// For a network that says `inspected` about itself, and about which files beside it give `hints`.
     ///
     /// # Errors
     /// The kind is left out, and the file is no classifier that could tell it.
-    pub fn of(named: &'d Named, inspected: &Result<Inspected, String>) -> Result<Self, ModelError> {
-        let keys = named.definition.left_out.as_slice();
-        let kind = match keys.contains(&"output.kind") {
+    pub fn of(
+        named: &'d Named,
+        hints: &Hints<'_>,
+        inspected: &Result<Inspected, String>,
+    ) -> Result<Self, ModelError> {
+        let kind = match named.definition.left_out.contains(&"output.kind") {
             true => Some(kind_of(inspected.as_ref())?),
             false => None,
         };
-        Ok(Self {
-            keys,
-            input: &named.definition.input,
-            toml: &named.toml,
-            kind,
-        })
+        let (stated, open) = (&named.definition.input, &named.definition.left_out);
+        let said = inspected.as_ref().ok().map(|file| {
+            let mut file = file.clone();
+            if !open.contains(&"input.width_px") {
+                file.width_px.get_or_insert(stated.width_px);
+            }
+            if !open.contains(&"input.height_px") {
+                file.height_px.get_or_insert(stated.height_px);
+            }
+            let prepared = bare::prepared(hints, &file);
+            (file, prepared)
+        });
+        Ok(Self { named, said, kind })
+    }
+
+    fn is_open(&self, key: &str) -> bool {
+        self.named.definition.left_out.contains(&key)
+    }
+
+    fn are_open(&self, keys: &[&str]) -> bool {
+        keys.iter().all(|key| self.is_open(key))
+    }
+
+    /// Whether the file decides on a key that is left out.
+    fn is_by_file(&self, key: &str) -> bool {
+        match key {
+            "input.scale" | "input.mean" | "input.std" => self.are_open(&PIXELS),
+            // Bytes have no scale: whoever states one has floats.
+            "input.dtype" => self.is_open(key) && self.are_open(&PIXELS),
+            "input.resize" => self.are_open(&["input.resize", "input.resize_shorter_px"]),
+            "input.resize_shorter_px" => {
+                let is_crop = |(_, said): &(_, Prepared)| said.input.resize == Resize::Crop;
+                self.is_open(key) && self.said.as_ref().is_some_and(is_crop)
+            }
+            "input.fill" => false,
+            key => self.is_open(key),
+        }
+    }
+
+    /// The input.
+    ///
+    /// # Errors
+    /// The picture would be resized to less than its crop.
+    pub fn input(&self) -> Result<InputSpec, ModelError> {
+        let stated = self.named.definition.input.clone();
+        let Some((_, Prepared { input: said, .. })) = &self.said else {
+            return Ok(stated);
+        };
+        let mut input = stated;
+        let by_file = |key| self.is_by_file(key);
+        if by_file("input.layout") {
+            input.layout = said.layout;
+        }
+        if by_file("input.dtype") {
+            input.dtype = said.dtype;
+        }
+        if by_file("input.width_px") {
+            input.width_px = said.width_px;
+        }
+        if by_file("input.height_px") {
+            input.height_px = said.height_px;
+        }
+        if by_file("input.channels") {
+            input.channels = said.channels;
+        }
+        if by_file("input.mean") && input.dtype == Dtype::F32 {
+            (input.scale, input.mean, input.std) = (said.scale, said.mean, said.std);
+        } else if input.dtype == Dtype::U8 {
+            let bytes = InputSpec::imagenet(input.layout, Dtype::U8, 1, 1);
+            (input.scale, input.mean, input.std) = (bytes.scale, bytes.mean, bytes.std);
+        }
+        if by_file("input.resize") {
+            input.resize = said.resize;
+        }
+        if by_file("input.resize_shorter_px") {
+            input.resize_shorter_px = said.resize_shorter_px;
+        }
+        let longer_px = input.width_px.max(input.height_px);
+        let is_stated = !self.is_open("input.resize_shorter_px");
+        if is_stated && input.resize == Resize::Crop && input.resize_shorter_px < longer_px {
+            return Err(ModelError::Network(format!(
+                "the model {} takes pictures of {}x{} pixels, and its {} says resize_shorter_px = {}: correct it to at least \
+                 {longer_px}, since the crop is cut out of the resized picture",
+                self.named.full_name(),
+                input.width_px,
+                input.height_px,
+                self.named.toml,
+                input.resize_shorter_px
+            )));
+        }
+        Ok(input)
     }
 
     /// The output, of which the `model.toml` says `stated`.
@@ -43,17 +137,18 @@ impl<'d> LeftOut<'d> {
 
     /// The source of what is not left out.
     pub fn stated(&self) -> Source {
-        Source::Stated(self.toml.to_owned())
+        Source::Stated(self.named.toml.clone())
     }
 
     /// The source of a key of input or output.
     pub fn source(&self, key: &'static str) -> Source {
-        match (key, &self.kind) {
-            _ if !self.keys.contains(&key) => self.stated(),
-            ("output.kind", Some((_, source))) => source.clone(),
-            ("output.label_offset", _) => Source::Assumed("score 0 is a class"),
-            ("input.resize", _) => facts::crop_rule(self.input),
-            ("input.fill", _) => Source::Assumed(facts::FILL_RULE),
+        match (key, &self.kind, &self.said) {
+            _ if !self.is_open(key) => self.stated(),
+            ("output.kind", Some((_, source)), _) => source.clone(),
+            ("output.label_offset", ..) => Source::Assumed("score 0 is a class"),
+            ("input.fill", ..) => Source::Assumed(facts::FILL_RULE),
+            (key, _, Some((file, said))) if self.is_by_file(key) => said.source(key, file),
+            ("input.resize", ..) => facts::crop_rule(&self.named.definition.input),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         }
     }

@@ -100,6 +100,7 @@ mod tests {
             }),
             output_kind: OutputKind::Logits,
             last_operator: None,
+            adds_up: false,
             unclear: None,
             channels: None,
             reverses: None,

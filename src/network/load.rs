@@ -53,6 +53,8 @@ pub(super) struct Loaded {
     pub(super) why_slow: Option<WhySlow>,
     /// What the file shows of the network's task.
     pub(super) signs: Signs,
+    /// Whether a Softmax makes its scores.
+    pub(super) adds_up: bool,
 }
 
 /// Loads, checks and plans a file.
@@ -91,6 +93,7 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
         plan,
         why_slow,
         signs,
+        adds_up: inspected.adds_up,
     })
 }
 
@@ -394,6 +397,9 @@ fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
             scaling.pixel_most / 255.0
         );
     }
+    if file.scaling.is_none() {
+        log_range(model);
+    }
     if let Some(operators) = file.unclear.as_ref().filter(|_| model.is_scale_assumed) {
         log::warn!(
             "{}: the network computes on its picture before its first layer ({operators}), and which pixels it expects does not \
@@ -402,6 +408,39 @@ fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
             model.name
         );
     }
+}
+
+/// Pixels whose values differ by less than this, from black to white, are one grey to a network.
+const LEAST_RANGE: f32 = 0.1;
+/// Values of pixels are not above this, whatever a network was trained with.
+const MOST_VALUE: f32 = 300.0;
+
+/// Logs a scale for one range of pixels with a mean and a deviation for another.
+fn log_range(model: &NetworkSpec) {
+    let InputSpec {
+        scale, mean, std, ..
+    } = &model.input;
+    let value = |pixel: f32, c: usize| (pixel * scale - mean[c]) / std[c];
+    let range = (0..3).map(|c| value(255.0, c) - value(0.0, c));
+    let range = range.fold(0.0, f32::max);
+    let most = (0..3).flat_map(|c| [value(0.0, c).abs(), value(255.0, c).abs()]);
+    let most = most.fold(0.0, f32::max);
+    let (what, other) = match () {
+        () if range < LEAST_RANGE => (
+            format!("black and white differ by {range:.3}, so all pictures look alike"),
+            "if mean and std are for pixels from 0 to 255, state scale = 1.0",
+        ),
+        () if most > MOST_VALUE => (
+            format!("a pixel's value is up to {most:.0}"),
+            "if mean and std are for pixels from 0 to 1, state scale = 0.003921569",
+        ),
+        () => return,
+    };
+    log::warn!(
+        "{}: with scale = {scale:?}, mean = {mean:?}, std = {std:?} {what}: {other} in [input] of its {}",
+        model.name,
+        model.toml
+    );
 }
 
 fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {

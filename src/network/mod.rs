@@ -54,6 +54,8 @@ pub struct Network {
     why_slow: Option<WhySlow>,
     /// What its scores mean.
     kind: OutputKind,
+    /// Whether a Softmax makes them.
+    adds_up: bool,
     name: String,
     /// The name of the file that describes it, or would.
     toml: String,
@@ -89,6 +91,7 @@ impl Network {
             plan,
             why_slow,
             signs,
+            adds_up,
         } = load::load(model, threads)?;
         let encoder = plan.encoder_for(&model.input);
         let network = Self {
@@ -98,6 +101,7 @@ impl Network {
             pair: None,
             why_slow,
             kind: model.output.kind,
+            adds_up,
             name: model.name.clone(),
             toml: model.toml.clone(),
             has_run: false,
@@ -113,6 +117,13 @@ impl Network {
         let output = model.output;
         let wanted = output.label_offset..output.label_offset + output.class_count;
         let count = self.score_count();
+        if count == 1 && self.adds_up {
+            return Err(NetworkError::Unsupported {
+                path: model.file.clone(),
+                why: "ends in a Softmax over one value, which is 1 for every picture: train it with a Sigmoid, or with two classes"
+                    .to_owned(),
+            });
+        }
         if count == 1 && wanted == (0..2) {
             self.scores = 0..1;
             self.pair = Some((output, [0.0; 2]));
@@ -264,6 +275,13 @@ impl Network {
         if self.kind == OutputKind::Logits && !self.has_run {
             log_if_probabilities(&self.name, &self.toml, scores);
         }
+        if self.adds_up && !self.has_run && are_all_one(scores) {
+            return Err(NetworkError::Run(
+                "all its scores are 1: its Softmax is over an axis of one value, and not over the classes: export it with the axis of \
+                 the classes"
+                    .into(),
+            ));
+        }
         self.has_run = true;
         let mut scores = &scores[self.scores.clone()];
         if let (Some((output, pair)), &[score]) = (&mut self.pair, scores) {
@@ -289,13 +307,18 @@ impl Network {
 /// Probabilities, as far as 8 bits and single precision hold them.
 const PROBABILITIES: std::ops::RangeInclusive<f32> = -0.001..=1.001;
 
+/// Whether several scores are each the whole, as of a Softmax over another axis than the classes'.
+fn are_all_one(scores: &[f32]) -> bool {
+    scores.len() > 1 && scores.iter().all(|score| (score - 1.0).abs() < 0.01)
+}
+
 /// Logs that scores which should be logits look like probabilities.
 fn log_if_probabilities(name: &str, toml: &str, scores: &[f32]) {
     let sum: f32 = scores.iter().sum();
     if scores.len() > 1 && (sum - 1.0).abs() <= 0.001 && scores.iter().all(|s| *s >= 0.0) {
         log::warn!(
-            "{name}: its scores are all from 0 to 1 and add up to 1, so they seem to be probabilities already; as logits they are \
-             flattened: state [output] kind = \"probabilities\" in its {toml}"
+            "{name}: its scores for the first picture are all from 0 to 1 and add up to 1, so they seem to be probabilities already; \
+             as logits they are flattened: if they are, state [output] kind = \"probabilities\" in its {toml}"
         );
     }
 }

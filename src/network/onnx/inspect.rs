@@ -40,6 +40,8 @@ pub struct Inspected {
     pub output_kind: OutputKind,
     /// That operator, if there is one.
     pub last_operator: Option<String>,
+    /// Whether it makes all scores add up to 1.
+    pub adds_up: bool,
     /// Number of scores, if the file says so.
     pub score_count: Option<usize>,
     /// How its output was chosen, if it has several and the whole file was read.
@@ -101,9 +103,9 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         None => None,
     };
     budget::scores(score_count.unwrap_or(0))?;
-    let last_operator = meaning::probabilities(graph)
-        .filter(Probabilities::is_of_one)
-        .map(|found| found.operator);
+    let probabilities = meaning::probabilities(graph).filter(Probabilities::is_of_one);
+    let adds_up = probabilities.as_ref().is_some_and(Probabilities::adds_up);
+    let last_operator = probabilities.map(|found| found.operator);
     let Start {
         scaling,
         unclear,
@@ -127,6 +129,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
             None => OutputKind::Logits,
         },
         last_operator,
+        adds_up,
         score_count,
         choice: None,
         metadata: Vec::new(),

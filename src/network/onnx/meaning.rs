@@ -1,8 +1,8 @@
 //! Whether a network's scores are probabilities: walks back from its output over what keeps that meaning to a Softmax or a Sigmoid.
 
-use super::attributes::attribute;
+use super::attributes::{attribute, of_int};
 use super::few::Few;
-use super::{float_tensor, shape_of};
+use super::{float_tensor, set_elem_type, shape_of};
 use std::cell::Cell;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto};
@@ -31,6 +31,8 @@ pub struct Probabilities {
     pub total: f32,
     /// Whether they are probabilities of classes that exclude each other.
     adds_up: bool,
+    /// Whether all of these are there.
+    is_whole: bool,
 }
 
 impl Probabilities {
@@ -39,12 +41,18 @@ impl Probabilities {
             operator: operator.to_owned(),
             total: 1.0,
             adds_up,
+            is_whole: true,
         }
     }
 
     fn times(self, factor: f32) -> Self {
         let total = self.total * factor;
         Self { total, ..self }
+    }
+
+    /// Whether they add up to their total: those of all classes by a Softmax.
+    pub fn adds_up(&self) -> bool {
+        self.adds_up && self.is_whole
     }
 
     /// Whether they are from 0 to 1.
@@ -55,11 +63,16 @@ impl Probabilities {
 
 /// The probabilities that `graph` gives, if it gives some.
 pub fn probabilities(graph: &GraphProto) -> Option<Probabilities> {
+    probabilities_of(graph, &graph.output.first()?.name)
+}
+
+/// The probabilities in the value `name`, if it has some.
+pub fn probabilities_of(graph: &GraphProto, name: &str) -> Option<Probabilities> {
     let walk = Walk {
         few: Few::of(graph),
         steps: Cell::new(MAX_STEPS),
     };
-    walk.back_from(&graph.output.first()?.name)
+    walk.back_from(name)
 }
 
 /// Divides percentages, and sums of several Softmax, so that they are probabilities from 0 to 1.
@@ -67,15 +80,30 @@ pub fn to_one(graph: &mut GraphProto) {
     let Some(found) = probabilities(graph).filter(|p| p.adds_up && !p.is_of_one()) else {
         return;
     };
+    let is_cast = ends_in_cast(graph);
     let (Some(output), true) = (graph.output.first_mut(), found.total > SMALL) else {
         return;
     };
-    if !matches!(shape_of(output), Some((DataType::Float, _))) {
+    let kind = shape_of(output).map(|(kind, _)| kind);
+    // Integers are whole percents, or bytes; those with a scale of their own are dequantised elsewhere.
+    if kind != Some(DataType::Float) && !is_cast {
         return;
     }
-    let name = std::mem::take(&mut output.name);
+    let mut name = std::mem::take(&mut output.name);
     let (of_one, factor) = (format!("{name}/of one"), format!("{name}/to one"));
     output.name.clone_from(&of_one);
+    if kind != Some(DataType::Float) {
+        set_elem_type(output, DataType::Float);
+        let float = format!("{name}/float");
+        graph.node.push(NodeProto {
+            op_type: "Cast".to_owned(),
+            name: float.clone(),
+            input: vec![std::mem::replace(&mut name, float.clone())],
+            output: vec![float],
+            attribute: vec![of_int("to", DataType::Float as i64)],
+            ..NodeProto::default()
+        });
+    }
     graph
         .initializer
         .push(float_tensor(&factor, &[1], vec![found.total.recip()]));
@@ -88,6 +116,14 @@ pub fn to_one(graph: &mut GraphProto) {
     });
 }
 
+fn ends_in_cast(graph: &GraphProto) -> bool {
+    let moves = MOVES.into_iter().filter(|op| *op != "Cast");
+    let moves: Vec<&str> = moves.collect();
+    let output = graph.output.first();
+    let last = output.and_then(|output| Few::of(graph).behind(&output.name, &moves));
+    last.is_some_and(|last| last.op_type == "Cast")
+}
+
 struct Walk<'a> {
     few: Few<'a>,
     steps: Cell<usize>,
@@ -95,12 +131,14 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn back_from(&self, mut name: &'a str) -> Option<Probabilities> {
-        let mut factor = 1.0;
+        let (mut factor, mut is_whole) = (1.0, true);
         loop {
             self.steps.set(self.steps.get().checked_sub(1)?);
             let node = self.few.producer(name)?;
-            let found =
-                |operator: &str, adds_up| Some(Probabilities::of(operator, adds_up).times(factor));
+            let found = |operator: &str, adds_up| {
+                let found = Probabilities::of(operator, adds_up).times(factor);
+                Some(Probabilities { is_whole, ..found })
+            };
             match node.op_type.as_str() {
                 operator @ ("Softmax" | "QLinearSoftmax") => return found(operator, true),
                 operator @ ("Sigmoid" | "QLinearSigmoid" | "HardSigmoid") => {
@@ -111,13 +149,23 @@ impl<'a> Walk<'a> {
                     let log = self.few.behind(node.input.first()?, &MOVES)?;
                     return (log.op_type == "LogSoftmax").then(|| found("LogSoftmax Exp", true))?;
                 }
-                "Cast" | "Clip" | "DequantizeLinear" | "Dropout" | "Flatten" | "Identity"
-                | "QuantizeLinear" | "ReduceMean" | "GlobalAveragePool" | "Reshape" | "Slice"
-                | "Squeeze" | "Transpose" | "Unsqueeze" => name = node.input.first()?,
+                "Gather" | "Slice" | "Split" => (name, is_whole) = (node.input.first()?, false),
+                "Cast" | "Clip" | "DequantizeLinear" | "Dropout" | "Flatten" | "Floor"
+                | "Identity" | "QuantizeLinear" | "ReduceMean" | "GlobalAveragePool"
+                | "Reshape" | "Round" | "Squeeze" | "Transpose" | "Unsqueeze" => {
+                    name = node.input.first()?;
+                }
                 _ => {
                     let (next, times) = match self.with_constant(node) {
                         Some(next) => next?,
-                        None => return Some(self.of_several(node)?.times(factor)),
+                        None => {
+                            let several = self.of_several(node)?.times(factor);
+                            let is_whole = is_whole && several.is_whole;
+                            return Some(Probabilities {
+                                is_whole,
+                                ..several
+                            });
+                        }
                     };
                     (name, factor) = (next, factor * times);
                 }
@@ -152,22 +200,42 @@ impl<'a> Walk<'a> {
         }))
     }
 
-    /// The sum or mean of probabilities, as of several networks.
+    /// The sum or mean of probabilities, as of several networks; their product (a class, if there is an object); those of several
+    /// heads side by side.
     fn of_several(&self, node: &'a NodeProto) -> Option<Probabilities> {
-        let is_mean = node.op_type == "Mean";
-        if !is_mean && !matches!(node.op_type.as_str(), "Add" | "Sum") {
-            return None;
+        let of = |name: &'a String| self.back_from(name);
+        let mut all = node.input.iter();
+        let first = of(all.next()?)?;
+        let mut all = all.map(of);
+        let is_near = |total: f32| (total - first.total).abs() <= SMALL * first.total;
+        match node.op_type.as_str() {
+            "Concat" => {
+                let is_same = all.all(|one| one.is_some_and(|one| is_near(one.total)));
+                (is_same && node.input.len() > 1).then_some(Probabilities {
+                    adds_up: false,
+                    ..first
+                })
+            }
+            "Mul" => {
+                let total = first.total * all.next()??.total;
+                Some(Probabilities {
+                    adds_up: false,
+                    total,
+                    ..first
+                })
+            }
+            "Add" | "Sum" | "Mean" => {
+                let mut total = first.total;
+                for one in all {
+                    total += one.filter(|one| one.adds_up == first.adds_up)?.total;
+                }
+                if node.op_type == "Mean" {
+                    total /= node.input.len() as f32;
+                }
+                Some(Probabilities { total, ..first })
+            }
+            _ => None,
         }
-        let mut all = node.input.iter().map(|name| self.back_from(name));
-        let first = all.next()??;
-        let mut total = first.total;
-        for one in all {
-            total += one.filter(|one| one.adds_up == first.adds_up)?.total;
-        }
-        if is_mean {
-            total /= node.input.len() as f32;
-        }
-        Some(Probabilities { total, ..first })
     }
 
     /// Whether a quotient is a value's share of the sum of all: a Softmax written out.
@@ -203,9 +271,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Why the scores are no scores although they are one number per class: `ArgMax` gives the best class alone.
-pub fn gives_class_alone(graph: &GraphProto) -> Option<String> {
-    let last = Few::of(graph).behind(&graph.output.first()?.name, &MOVES)?;
+/// Why the values of `output` are no scores although they are one number per class: `ArgMax` gives the best class alone.
+pub fn gives_class_alone(graph: &GraphProto, output: &str) -> Option<String> {
+    let last = Few::of(graph).behind(output, &MOVES)?;
     let operator = last.op_type.as_str();
     let given = match operator {
         "ArgMax" | "ArgMin" => "the number of the class",

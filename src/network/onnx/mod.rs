@@ -160,6 +160,14 @@ pub fn shape_of(value: &ValueInfoProto) -> Option<(DataType, Vec<Option<usize>>)
     Some((DataType::try_from(tensor.elem_type).ok()?, dims.collect()))
 }
 
+/// Changes the element type of a graph's value.
+pub fn set_elem_type(value: &mut ValueInfoProto, kind: DataType) {
+    let value = value.r#type.as_mut().and_then(|of| of.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = value {
+        tensor.elem_type = kind as i32;
+    }
+}
+
 /// Initialisers by name.
 pub fn initializers(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
     graph

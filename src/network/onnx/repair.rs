@@ -294,7 +294,7 @@ fn one_output(
     let chosen = match stated {
         Some(name) => all.iter().position(|o| o == name).ok_or_else(|| {
             format!(
-                "has no output {name:?}, which its model.toml states as [output] name; it has: {}",
+                "has no output {name:?}, which is stated as [output] name; it has: {}",
                 all.join(", ")
             )
         })?,
@@ -340,22 +340,35 @@ fn scores_among(graph: &GraphProto) -> Vec<(usize, Option<usize>)> {
     scores
 }
 
-/// The first of these outputs that is not named as an auxiliary one, unless it (features, say) is on the way to another with a
-/// different number of scores.
+/// The first of these outputs that is not named as an auxiliary one and could be scores, those by a Softmax before others, unless it
+/// (features, say) is on the way to another with a different number of scores.
 fn likeliest(graph: &GraphProto, scores: &[(usize, Option<usize>)]) -> usize {
-    let is_auxiliary = |index: usize| seems::is_auxiliary(&graph.output[index].name);
-    let mut scores = scores.to_vec();
-    scores.sort_by_key(|(index, _)| is_auxiliary(*index));
+    let mut ranked: Vec<_> = scores
+        .iter()
+        .map(|&(index, count)| {
+            let name = graph.output[index].name.as_str();
+            let adds_up = meaning::probabilities_of(graph, name).is_some_and(|p| p.adds_up());
+            let is_hardly = seems::is_hardly_scores(graph, name, count);
+            (
+                (seems::is_auxiliary(name), is_hardly, !adds_up),
+                index,
+                count,
+            )
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, ..)| *rank);
     let makers = makers(graph);
-    let mut scores = scores.into_iter();
-    let (mut chosen, mut chosen_count) = scores.next().unwrap_or_default();
-    for (index, count) in scores {
+    let mut ranked = ranked
+        .into_iter()
+        .map(|((_, is_hardly, _), index, count)| (index, count, is_hardly));
+    let (mut chosen, mut chosen_count, was_hardly) = ranked.next().unwrap_or_default();
+    for (index, count, is_hardly) in ranked {
         let behind = leads_to(graph, &makers, &graph.output[index].name);
         let from = graph.output[chosen].name.as_str();
         let on_the_way = behind
             .iter()
             .any(|n| reads(&graph.node[*n]).contains(&from));
-        if count != chosen_count && on_the_way {
+        if count != chosen_count && on_the_way && (was_hardly || !is_hardly) {
             (chosen, chosen_count) = (index, count);
         }
     }

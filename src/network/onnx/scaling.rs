@@ -2,7 +2,7 @@
 //! `Rescaling` and `Normalization`, a wrapper of `(x - mean) / std` in PyTorch). Pixels normalised beforehand would be normalised
 //! twice.
 
-use super::attributes::{attribute, float};
+use super::attributes::{attribute, float, int};
 use super::few::Few;
 use super::repair::LUMA;
 use super::shape_of;
@@ -70,11 +70,25 @@ pub fn of(graph: &GraphProto) -> Start {
     let mut at = input.name.as_str();
     let mut is_unclear = false;
     for _ in 0..MAX_STEPS {
-        let mut readers = graph
-            .node
-            .iter()
-            .filter(|node| node.input.iter().any(|input| input == at));
-        let (Some(node), None) = (readers.next(), readers.next()) else {
+        let readers = readers(graph, at);
+        if let Some(pieces) = walk.channels_of(&readers) {
+            match walk.by_channel(graph, &pieces) {
+                Some(joined) => {
+                    at = joined;
+                    continue;
+                }
+                None => {
+                    walk.operators.push(&readers[0].op_type);
+                    is_unclear = true;
+                    break;
+                }
+            }
+        }
+        let &[node] = readers.as_slice() else {
+            let statistics = readers.iter().find(|node| is_statistic(node));
+            walk.operators
+                .extend(statistics.map(|node| node.op_type.as_str()));
+            is_unclear |= statistics.is_some();
             break;
         };
         let step = walk.step(node, at);
@@ -91,6 +105,16 @@ pub fn of(graph: &GraphProto) -> Start {
         at = next;
     }
     walk.start(is_unclear)
+}
+
+fn readers<'a>(graph: &'a GraphProto, of: &str) -> Vec<&'a NodeProto> {
+    let reads = |node: &&NodeProto| node.input.iter().any(|input| input == of);
+    graph.node.iter().filter(reads).collect()
+}
+
+/// Whether it makes a number of the whole picture: its mean, its largest value.
+fn is_statistic(node: &NodeProto) -> bool {
+    node.op_type.starts_with("Reduce")
 }
 
 /// What one operator is to the arithmetic at the input.
@@ -163,6 +187,88 @@ impl<'a> Walk<'a> {
             | "Reciprocal" | "Round" | "Sigmoid" | "Sqrt" | "Tanh" => Step::Unclear,
             _ => Step::Ends,
         }
+    }
+
+    /// The values in which the channels go on each for itself, if all `readers` only take them apart.
+    fn channels_of(&self, readers: &[&'a NodeProto]) -> Option<Vec<(usize, &'a str)>> {
+        let mut pieces = Vec::new();
+        for node in readers {
+            let axis = |stated: f32| {
+                [self.channel_axis as f32, self.channel_axis as f32 - 4.0].contains(&stated)
+            };
+            let by_attribute = |otherwise: i64| axis(int(node, "axis", otherwise) as f32);
+            let channel = |value: f32| [0, 1, 2].into_iter().find(|c| *c as f32 == value);
+            match node.op_type.as_str() {
+                "Split" if by_attribute(0) && node.output.len() == 3 => {
+                    pieces.extend(node.output.iter().map(String::as_str).enumerate());
+                }
+                "Gather" if by_attribute(0) => {
+                    let taken = self.few.one(node.input.get(1)?)?;
+                    pieces.push((channel(taken)?, node.output.first()?));
+                }
+                "Slice" if axis(self.few.one(node.input.get(3)?)?) => {
+                    let (first, end) =
+                        (self.few.one(&node.input[1])?, self.few.one(&node.input[2])?);
+                    let is_last = first == 2.0 && end > 2.0;
+                    let taken = (end - first == 1.0 || is_last).then_some(first)?;
+                    pieces.push((channel(taken)?, node.output.first()?));
+                }
+                _ => return None,
+            }
+        }
+        (pieces.len() > 1).then_some(pieces)
+    }
+
+    /// Follows each channel through its own arithmetic to where they are joined again, in the same order or reversed. Returns the value
+    /// there; `None` if something else is done.
+    fn by_channel(
+        &mut self,
+        graph: &'a GraphProto,
+        pieces: &[(usize, &'a str)],
+    ) -> Option<&'a str> {
+        let mut joined: Option<&NodeProto> = None;
+        let mut order = [None; 3];
+        for &(channel, piece) in pieces {
+            let mut at = piece;
+            let mut steps = 0..MAX_STEPS;
+            let end = loop {
+                steps.next()?;
+                let &[node] = readers(graph, at).as_slice() else {
+                    return None;
+                };
+                if node.op_type == "Concat" {
+                    break node;
+                }
+                let before = (self.factor, self.offset);
+                let step = self.step(node, at);
+                if !matches!(step, Step::Passes | Step::Counts) {
+                    return None;
+                }
+                for other in (0..3).filter(|c| *c != channel) {
+                    (self.factor[other], self.offset[other]) = (before.0[other], before.1[other]);
+                }
+                let operator = node.op_type.as_str();
+                if step == Step::Counts && !self.operators.contains(&operator) {
+                    self.operators.push(operator);
+                }
+                at = node.output.first()?;
+            };
+            let place = end.input.iter().position(|input| input == at)?;
+            *order.get_mut(place)? = Some(channel);
+            let same = joined.get_or_insert(end);
+            if same.output != end.output {
+                return None;
+            }
+        }
+        let joined = joined.filter(|node| node.input.len() == 3)?;
+        match order {
+            [Some(0), Some(1), Some(2)] => {}
+            [Some(2), Some(1), Some(0)] => {
+                self.reversed(joined);
+            }
+            _ => return None,
+        }
+        joined.output.first().map(String::as_str)
     }
 
     fn few_are(&self, node: &NodeProto, input: usize, values: &[f32]) -> bool {

@@ -22,11 +22,19 @@ pub fn no_classifier(graph: &GraphProto) -> Option<String> {
     if ends_in_unit_length(graph) {
         return Some("seems to be an embedding (its output is normalised to length 1)".to_owned());
     }
-    meaning::gives_class_alone(graph)
+    meaning::gives_class_alone(graph, &graph.output.first()?.name)
 }
 
-/// Why a graph is no classifier, unless a `model.toml` says that its outputs are scores. `count` is their number, if known.
-pub fn hardly_classifier(graph: &GraphProto, count: Option<usize>) -> Option<String> {
+/// Whether the output `name` is hardly the one with the scores, of which it would have `count`.
+pub fn is_hardly_scores(graph: &GraphProto, name: &str, count: Option<usize>) -> bool {
+    meaning::gives_class_alone(graph, name)
+        .or_else(|| hardly_classifier(graph, name, count))
+        .is_some()
+}
+
+/// Why a graph is no classifier by its output `output`, unless a `model.toml` says that these are scores. `count` is their number, if
+/// known.
+pub fn hardly_classifier(graph: &GraphProto, output: &str, count: Option<usize>) -> Option<String> {
     const MEASURES: [&str; 6] = [
         "embedding",
         "embeddings",
@@ -35,14 +43,13 @@ pub fn hardly_classifier(graph: &GraphProto, count: Option<usize>) -> Option<Str
         "keypoint",
         "keypoints",
     ];
-    let output = &graph.output.first()?.name;
     if let Some(word) = words(output)
         .iter()
         .find(|w| MEASURES.contains(&w.as_str()))
     {
         return Some(format!("gives {word}, by its output's name {output:?}"));
     }
-    if meaning::probabilities(graph).is_some() {
+    if meaning::probabilities_of(graph, output).is_some() {
         return None;
     }
     let producers = producers(graph);
@@ -396,7 +403,7 @@ mod tests {
     fn features_are_no_scores_unless_a_plain_convolution_makes_them() {
         type Nodes<'a> = &'a [(&'a str, &'a [&'a str], &'a str)];
         let is_refused = |nodes: Nodes<'_>, count: usize| {
-            hardly_classifier(&graph(nodes, &["y"]), Some(count)).is_some()
+            hardly_classifier(&graph(nodes, &["y"]), "y", Some(count)).is_some()
         };
         let pooled = |op: &'static str, inputs: &'static [&'static str]| {
             [
@@ -439,7 +446,7 @@ mod tests {
         let softmax = [("ReduceMean", &["x"][..], "g"), ("Softmax", &["g"], "y")];
         assert!(!is_refused(&softmax, 512));
         let named = graph(&[("Gemm", &["x"], "landmarks")], &["landmarks"]);
-        assert!(hardly_classifier(&named, Some(136)).is_some());
+        assert!(hardly_classifier(&named, "landmarks", Some(136)).is_some());
     }
 
     #[test]

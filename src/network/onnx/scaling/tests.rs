@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::network::onnx::attributes::of_int;
 use crate::network::onnx::{float_tensor, int64_tensor, test_node, value_info};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{TensorProto, ValueInfoProto};
@@ -199,4 +200,96 @@ fn bounds_tell_the_range() {
     assert_eq!(most(&of(255.0)), Some(255.0));
     assert_eq!(most(&of(1.0)), Some(1.0));
     assert_eq!(of(6.0).unclear.as_deref(), Some("Clip"));
+}
+
+/// A picture that is taken apart (`apart`), each channel through these operators with a constant of its own, and joined in `order`.
+fn channel_by_channel(
+    apart: &str,
+    operators: &[(&str, [f32; 3])],
+    order: [usize; 3],
+) -> GraphProto {
+    let mut graph = GraphProto {
+        input: vec![value_info("x", DataType::Float as i32, &[1, 3, 8, 8])],
+        initializer: vec![int64_tensor("axis", &[1], vec![1])],
+        ..GraphProto::default()
+    };
+    let axis = of_int("axis", 1);
+    let mut ends = [0, 1, 2].map(|c| format!("piece{c}"));
+    if apart == "Split" {
+        let outputs = ends.each_ref().map(String::as_str);
+        let split = test_node("Split", &["x"], &outputs, std::slice::from_ref(&axis));
+        graph.node.push(split);
+    }
+    for (c, end) in ends.iter_mut().enumerate() {
+        if apart == "Gather" {
+            let (index, flat) = (format!("index{c}"), format!("flat{c}"));
+            let number = int64_tensor(&index, &[], vec![c as i64]);
+            graph.initializer.push(number);
+            let gather = test_node(
+                "Gather",
+                &["x", &index],
+                &[&flat],
+                std::slice::from_ref(&axis),
+            );
+            let unsqueeze = test_node("Unsqueeze", &[&flat, "axis"], &[end], &[]);
+            graph.node.extend([gather, unsqueeze]);
+        }
+        for (operator, constants) in operators {
+            let (constant, next) = (format!("{end} {operator} by"), format!("{end} {operator}"));
+            graph
+                .initializer
+                .push(float_tensor(&constant, &[], vec![constants[c]]));
+            graph
+                .node
+                .push(test_node(operator, &[end, &constant], &[&next], &[]));
+            *end = next;
+        }
+    }
+    let joined = order.map(|c| ends[c].as_str());
+    graph
+        .node
+        .push(test_node("Concat", &joined, &["joined"], &[axis]));
+    graph
+        .node
+        .push(test_node("Conv", &["joined", "w"], &["y"], &[]));
+    graph
+}
+
+#[test]
+fn channels_that_are_normalised_apart_are_followed_to_where_they_are_joined() {
+    let means = [("Sub", [123.7, 116.8, 103.9])];
+    let inception = [
+        ("Mul", [0.458, 0.448, 0.45]),
+        ("Add", [-0.03, -0.088, -0.188]),
+    ];
+    for apart in ["Split", "Gather"] {
+        let found = of(&channel_by_channel(apart, &means, [0, 1, 2]));
+        let scaling = found.scaling.unwrap();
+        assert_eq!(scaling.pixel_most, 255.0);
+        assert_eq!(scaling.operators, "Sub");
+        assert_eq!(found.channels, Some(ChannelOrder::Rgb));
+        // VGG as Caffe has it.
+        let found = of(&channel_by_channel(apart, &means, [2, 1, 0]));
+        assert_eq!(found.channels, Some(ChannelOrder::Rgb));
+        assert_eq!(found.reverses.as_deref(), Some("Concat"));
+        // From one normalisation to another: the usual rule is right.
+        let moved = of(&channel_by_channel(apart, &inception, [0, 1, 2]));
+        assert_eq!((moved.scaling, moved.unclear), (None, None));
+        let mixed = of(&channel_by_channel(apart, &means, [1, 0, 2]));
+        assert_eq!(mixed.scaling.unwrap().pixel_most, 255.0);
+        let tangled = of(&channel_by_channel(apart, &[("Pow", [2.0; 3])], [0, 1, 2]));
+        assert_eq!(tangled.unclear.as_deref(), Some(apart));
+    }
+}
+
+#[test]
+fn statistics_of_the_picture_are_not_understood() {
+    let mut graph = begins_with(&[]);
+    graph
+        .node
+        .push(test_node("ReduceMax", &["x0"], &["most"], &[]));
+    graph
+        .node
+        .push(test_node("Div", &["x0", "most"], &["y"], &[]));
+    assert_eq!(of(&graph).unclear.as_deref(), Some("ReduceMax"));
 }
