@@ -266,7 +266,7 @@ fn labels_are_found_under_more_names() {
         ("net-labels.txt", LABELS, "\"net-labels.txt\""),
         ("net_labels.txt", LABELS, "\"net_labels.txt\""),
         ("class_names.txt", LABELS, "\"class_names.txt\""),
-        ("labels.json", json, "those beside it"),
+        ("labels.json", json, "\"labels.json\""),
     ] {
         let desk = Desk::with(net());
         desk.write(name, text);

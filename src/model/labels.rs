@@ -1,8 +1,9 @@
 //! Label files: one label per line, in the order of the classes. A leading WordNet id (`n01440764 `) is removed, so the
 //! `synset.txt` that comes with ImageNet models works unchanged, and so does Teachable Machine's `labels.txt`, in which each line
-//! begins with its class number (`0 cat`, `0: cat`, `0,cat`). Empty lines at the end do not count.
+//! begins with its class number (`0 cat`, `0: cat`, `0,cat`). Empty lines at the end do not count. A `.json` file holds a list of
+//! labels or a dictionary by class number.
 
-use super::{ModelError, shipped};
+use super::{ModelError, names, shipped};
 use crate::toml_file::read_text;
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,11 +25,47 @@ pub fn load_all(path: &Path) -> Result<Vec<String>, ModelError> {
         source_name: source_name.clone(),
         reason: format!("cannot be read: {error}"),
     })?;
-    let labels = lines(&source_name, &text)?;
+    let is_json = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let labels = match is_json {
+        true => of_json(&source_name, &text)?,
+        false => lines(&source_name, &text)?,
+    };
     if let Some(doubt) = doubt(&labels) {
         log::warn!("labels {source_name}: {doubt}");
     }
     Ok(labels)
+}
+
+fn of_json(source_name: &str, text: &str) -> Result<Vec<String>, ModelError> {
+    let is_json = text.trim_start().starts_with(['[', '{']);
+    let labels = names::parse(text).filter(|_| is_json);
+    let labels = labels.ok_or_else(|| ModelError::Labels {
+        source_name: source_name.to_owned(),
+        reason: "it is neither a list of labels nor a dictionary by class number".to_owned(),
+    })?;
+    match fault(&labels) {
+        Some(reason) => Err(ModelError::Labels {
+            source_name: source_name.to_owned(),
+            reason,
+        }),
+        None => lines(source_name, &labels.join("\n")),
+    }
+}
+
+/// What is wrong with the first invalid one of these labels.
+pub(super) fn fault(labels: &[String]) -> Option<String> {
+    let count = labels.len();
+    labels.iter().zip(1..).find_map(|(label, number)| {
+        if label.trim().is_empty() {
+            Some(format!("label {number} of {count} is empty"))
+        } else if label.contains(char::is_control) {
+            Some(format!("label {number} of {count} has a control character"))
+        } else {
+            None
+        }
+    })
 }
 
 /// The labels in `text`; messages call it `source_name`.

@@ -14,6 +14,7 @@ pub mod import;
 mod inspected;
 pub mod labels;
 mod left_out;
+mod names;
 #[cfg(feature = "tools")]
 pub mod part;
 #[cfg(feature = "tools")]

@@ -1,6 +1,6 @@
 //! Label files beside a network: one label per line, or `labels.json`, a list or a dictionary.
 
-use super::{Hint, Labels, clean, fault, names, text_beside};
+use super::{Hint, Labels};
 use crate::model::source::Source;
 use crate::model::{ModelError, labels};
 use std::path::Path;
@@ -15,11 +15,8 @@ const NAMES: [&str; 9] = [
     "classes.txt",
     "class_names.txt",
     "synset.txt",
-    JSON,
+    "labels.json",
 ];
-
-/// The one that is no text of one label per line.
-const JSON: &str = "labels.json";
 
 /// The label files that are there, with their labels or why those cannot be taken.
 pub(super) struct LabelFiles<'a> {
@@ -55,7 +52,7 @@ impl<'a> LabelFiles<'a> {
         Some(Hint {
             value: Labels {
                 labels: labels.clone(),
-                file: (name != JSON).then(|| name.clone()),
+                file: Some(name.clone()),
             },
             source: Source::Beside(format!("{name} has {count} labels")),
         })
@@ -93,22 +90,8 @@ impl<'a> LabelFiles<'a> {
 fn read(path: &Path, name: &str) -> Option<Result<Vec<String>, String>> {
     let file = path.with_file_name(name);
     file.symlink_metadata().ok()?;
-    if name == JSON {
-        return Some(of_json(path));
-    }
     Some(labels::load_all(&file).map_err(|error| match error {
         ModelError::Labels { reason, .. } => reason,
         other => other.to_string(),
     }))
-}
-
-fn of_json(path: &Path) -> Result<Vec<String>, String> {
-    let text = text_beside(path, JSON)?.unwrap_or_default();
-    let is_json = text.trim_start().starts_with(['[', '{']);
-    let labels = names::parse(&text).filter(|_| is_json);
-    let labels = labels.ok_or("it is neither a list of labels nor a dictionary by class number")?;
-    match fault(&labels) {
-        Some(fault) => Err(fault),
-        None => clean(labels).ok_or_else(|| "one is no label".to_owned()),
-    }
 }

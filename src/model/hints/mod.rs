@@ -8,10 +8,9 @@
 
 mod config;
 mod label_files;
-mod names;
 
-use super::labels;
 use super::source::Source;
+use super::{labels, names};
 use crate::spec::ChannelOrder;
 use crate::{limits, named};
 use config::ConfigFiles;
@@ -302,26 +301,13 @@ fn report_metadata(path: &Path, metadata: &Metadata, classes: usize) {
 /// Why these labels are not those of so many classes.
 fn not_taken(labels: &[String], classes: usize) -> String {
     let count = labels.len();
-    fault(labels).unwrap_or_else(|| format!("there are {count} labels for {classes} classes"))
-}
-
-/// What is wrong with the first invalid one of these labels.
-fn fault(labels: &[String]) -> Option<String> {
-    let count = labels.len();
-    labels.iter().zip(1..).find_map(|(label, number)| {
-        if label.trim().is_empty() {
-            Some(format!("label {number} of {count} is empty"))
-        } else if label.contains(char::is_control) {
-            Some(format!("label {number} of {count} has a control character"))
-        } else {
-            None
-        }
-    })
+    labels::fault(labels)
+        .unwrap_or_else(|| format!("there are {count} labels for {classes} classes"))
 }
 
 /// Labels as in a label file; `None` if one is invalid.
 fn clean(labels: Vec<String>) -> Option<Vec<String>> {
-    if fault(&labels).is_some() {
+    if labels::fault(&labels).is_some() {
         return None;
     }
     labels::parse("", &labels.join("\n"), labels.len()).ok()
@@ -405,7 +391,7 @@ mod tests {
         )
         .unwrap();
         let five = found(&[5]).unwrap();
-        assert_eq!((five.labels.len(), five.file), (5, None));
+        assert_eq!((five.labels.len(), five.file), (5, Some("labels.json")));
         std::fs::remove_file(folder.path().join("labels.json")).unwrap();
         // A pipe is not waited for, and a control character is no part of a label.
         let pipe = folder.path().join("classes.txt");
