@@ -632,6 +632,10 @@ fn what_hardly_is_a_classifier_needs_a_model_toml() {
             "output.class_count = 1280 its net.toml says so",
         ],
     );
+    let described = desk.run(&["model", "describe", "net.onnx"]);
+    assert_eq!(described.code, 0, "{}", described.stderr);
+    let line = "description = \"net, 1280 classes\"";
+    assert!(described.stdout.contains(line), "{}", described.stdout);
 }
 
 #[test]

@@ -135,10 +135,9 @@ fn put(text: &mut String, line: impl std::fmt::Display) {
 /// One line about `model`: from its `model.toml`, else `name` and the number of classes.
 pub fn description(model: &Model, name: &str) -> String {
     let stated = find::beside(&model.file).ok().flatten();
-    match stated {
-        Some(named) => named.definition.description,
-        None => format!("{name}, {} classes", model.output.class_count),
-    }
+    let stated = stated.map(|named| named.definition.description);
+    let usual = || format!("{name}, {} classes", model.output.class_count);
+    stated.filter(|text| !text.is_empty()).unwrap_or_else(usual)
 }
 
 /// A fact's value as a string, if it is one.
