@@ -146,6 +146,7 @@ fn log_why_slow(model: &NetworkSpec, plan: &Plan, why_slow: Option<&WhySlow>) {
     if model.precision == Precision::Half {
         log_single(model, "not all of its layers are known");
     }
+    let why = why.strip_prefix("no fast plan: ").unwrap_or(why);
     match islands {
         Some(islands) => log::info!(
             "{}: {} of its multiply-adds run in our own kernels; no fast plan for the whole: {why}",
@@ -209,12 +210,15 @@ fn assumed_size_note(model: &NetworkSpec) -> String {
         return String::new();
     }
     let (width_px, height_px) = (model.input.width_px, model.input.height_px);
-    let (file, toml) = (&model.file, model.file.with_extension("toml"));
+    let toml = model.file.with_extension("toml");
+    let class_count = match model.output.class_count {
+        0 => "...".to_owned(),
+        count => count.to_string(),
+    };
     format!(
-        "leaves the size of its picture open, and {width_px} x {height_px} is assumed: if it is another one, \
-         `eyelet model describe {} -o {}` writes a file where width_px and height_px can be changed. At the assumed size it ",
-        file.display(),
-        toml.display()
+        "leaves the size of its picture open, and {width_px} x {height_px} is assumed: if it is another one, state it in a {} beside it \
+         ([input] width_px = ..., height_px = ..., and [output] class_count = {class_count}). At the assumed size it ",
+        toml.file_name().unwrap_or_default().display()
     )
 }
 
