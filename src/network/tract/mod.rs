@@ -1,15 +1,20 @@
 //! Runs, with tract, any network that our kernels do not fully support.
 //!
 //! ```text
-//! parse    parses a float model with tract and our own operators
-//! plan     tract's plan, and how a frame runs through it
-//! islands  the known parts of a network, as our operators in that plan
-//! island   such an operator
-//! ranks    operators of tract's that are only asked about tensors of enough axes
+//! parse     parses a float model with tract and our own operators
+//! plan      tract's plan, and how a frame runs through it
+//! islands   the known parts of a network, as our operators in that plan
+//! island    such an operator
+//! honoured  the attributes that tract honours; others are refused
+//! ranks     operators of tract's that are only asked about tensors of enough axes
 //! ```
 
+mod honoured;
 pub(crate) mod island;
 pub mod islands;
 pub(crate) mod parse;
 pub(crate) mod plan;
 mod ranks;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,8 +1,8 @@
 //! Parses a float model with tract and operators of our own: the step of a quantisation, an island, and a Softplus.
 
+use super::honoured::not_honoured;
 use super::island::island_from_onnx;
 use super::ranks::guard;
-use crate::network::onnx::attributes::text;
 use crate::network::onnx::inner_graphs;
 use crate::network::rewrite::forms::opset;
 use crate::network::rewrite::{ISLAND, STEP};
@@ -58,9 +58,10 @@ fn reader() -> Onnx {
     onnx
 }
 
-/// The error for the first operator that tract does not support, subgraphs included.
+/// The error for the first operator that tract does not support, or would compute differently, subgraphs included.
 pub fn unknown_operator(model: &ModelProto) -> Option<String> {
     let known = reader().op_register.0;
+    let opset = opset(model);
     let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
     while let Some(graph) = graphs.pop() {
         for node in &graph.node {
@@ -70,13 +71,8 @@ pub fn unknown_operator(model: &ModelProto) -> Option<String> {
             if !known.contains_key(op) || !domains.contains(&node.domain.as_str()) {
                 return Some(refusal(node));
             }
-            if op == "Resize" && opset(model) == 10 && matches!(text(node, "mode"), "" | "nearest")
-            {
-                return Some(format!(
-                    "the Resize of opset 10 to nearest values (node {:?}) is not in an island, and tract takes other values: \
-                     export it with opset 11 or later",
-                    node.name
-                ));
+            if let Some(why) = not_honoured(node, opset) {
+                return Some(why);
             }
             graphs.extend(inner_graphs(node));
         }

@@ -1,0 +1,95 @@
+//! Operators that tract alone would compute differently, from a file's graph to its scores.
+
+use super::parse::one_line;
+use super::plan::{Planned, Staging, TractPlan};
+use crate::network::lower::settle;
+use crate::network::onnx::attributes::{of_int, of_ints};
+use crate::network::onnx::{
+    budget, float_tensor, int64_tensor, repair, test_node, typed_tensor, value_info,
+};
+use crate::network::rewrite::forms;
+use crate::spec::Dtype;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+};
+
+/// The values of `y`, which these nodes make of `x`.
+fn run(
+    opset: i64,
+    nodes: Vec<NodeProto>,
+    weights: Vec<TensorProto>,
+    x: &[f32],
+    dims: &[usize],
+) -> Result<Vec<f32>, String> {
+    let sizes: Vec<i64> = dims.iter().map(|&d| d as i64).collect();
+    let mut model = ModelProto {
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: opset,
+        }],
+        graph: Some(GraphProto {
+            node: nodes,
+            initializer: weights,
+            input: vec![value_info("x", 1, &sizes)],
+            output: vec![value_info("y", 1, &[])],
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    };
+    repair::model(&mut model, None)?;
+    budget::check(model.graph.as_ref().unwrap())?;
+    settle(&mut model)?;
+    forms::rewrite(&mut model)?;
+    let planned = Planned::new(model, Dtype::F32, dims, None).map_err(|e| one_line(&e))?;
+    let mut plan = TractPlan::new(planned).map_err(|e| one_line(&e))?;
+    match &mut plan.input {
+        Staging::F32(values) => values.copy_from_slice(x),
+        Staging::U8(_) => unreachable!("the input is float"),
+    }
+    plan.run().map_err(|e| one_line(&e))?;
+    Ok(plan.scores)
+}
+
+fn node(op: &str, inputs: &[&str], output: &str, attributes: &[AttributeProto]) -> NodeProto {
+    test_node(op, inputs, &[output], attributes)
+}
+
+fn of_text(name: &str, text: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::String as i32,
+        s: text.as_bytes().to_vec(),
+        ..AttributeProto::default()
+    }
+}
+
+fn near(got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{got:?} for {want:?}");
+    let alike = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * (1.0 + b.abs());
+    assert!(got.iter().zip(want).all(alike), "{got:?} for {want:?}");
+}
+
+#[test]
+fn a_reversed_layer_is_refused_by_its_node_and_attribute() {
+    let nodes = vec![
+        node("Reshape", &["x", "shape"], "s", &[]),
+        test_node(
+            "RNN",
+            &["s", "w", "r"],
+            &["y"],
+            &[of_int("hidden_size", 1), of_text("direction", "reverse")],
+        ),
+    ];
+    let weights = vec![
+        int64_tensor("shape", &[3], vec![2, 1, 1]),
+        float_tensor("w", &[1, 1, 1], vec![1.0]),
+        float_tensor("r", &[1, 1, 1], vec![1.0]),
+    ];
+    let why = run(17, nodes, weights, &[1.0, 3.0], &[1, 1, 2]).unwrap_err();
+    assert!(
+        why.contains("the node \"y\" (RNN) has direction = \"reverse\""),
+        "{why}"
+    );
+}
