@@ -1,12 +1,13 @@
 //! Runs, with tract, any network that our kernels do not fully support.
 //!
 //! ```text
-//! parse     parses a float model with tract and our own operators
-//! plan      tract's plan, and how a frame runs through it
-//! islands   the known parts of a network, as our operators in that plan
-//! island    such an operator
-//! honoured  the attributes that tract honours; others are refused
-//! ranks     operators of tract's that are only asked about tensors of enough axes
+//! parse       parses a float model with tract and our own operators
+//! plan        tract's plan, and how a frame runs through it
+//! islands     the known parts of a network, as our operators in that plan
+//! island      such an operator
+//! honoured    the attributes that tract honours; others are refused
+//! ranks       operators of tract's that are only asked about tensors of enough axes
+//! transposed  ConvTranspose that states the size of its result
 //! ```
 
 mod honoured;
@@ -18,3 +19,4 @@ mod ranks;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod transposed;

@@ -3,6 +3,7 @@
 use super::honoured::not_honoured;
 use super::island::island_from_onnx;
 use super::ranks::guard;
+use super::transposed::conv_transpose;
 use crate::network::onnx::inner_graphs;
 use crate::network::rewrite::forms::opset;
 use crate::network::rewrite::{ISLAND, STEP};
@@ -55,6 +56,7 @@ fn reader() -> Onnx {
     let softplus = |_: &ParsingContext, _: &NodeProto| Ok((finite_softplus().into_hir(), vec![]));
     onnx.op_register.insert("Softplus", softplus);
     guard(&mut onnx.op_register);
+    onnx.op_register.insert("ConvTranspose", conv_transpose);
     onnx
 }
 

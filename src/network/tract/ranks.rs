@@ -42,7 +42,8 @@ pub fn guard(register: &mut OnnxOpRegister) {
     }
 }
 
-fn guarded(
+/// Parses one of them.
+pub fn guarded(
     context: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {

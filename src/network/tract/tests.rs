@@ -71,6 +71,30 @@ fn near(got: &[f32], want: &[f32]) {
     assert!(got.iter().zip(want).all(alike), "{got:?} for {want:?}");
 }
 
+/// ONNX Runtime 1.32's results of a kernel of 1, 2, 3 over 1, 2 by a stride of 2.
+#[test]
+fn a_stated_size_of_a_transposed_convolution_gives_its_padding() {
+    let whole = [1.0, 2.0, 5.0, 4.0, 6.0];
+    for (size, auto_pad, want) in [
+        (5, "NOTSET", &whole[..]),
+        (4, "NOTSET", &whole[1..]),
+        (4, "SAME_LOWER", &whole[1..]),
+        (4, "SAME_UPPER", &whole[..4]),
+        (3, "NOTSET", &whole[1..4]),
+        (6, "NOTSET", &[1.0, 2.0, 5.0, 4.0, 6.0, 0.0]),
+    ] {
+        let attributes = [
+            of_ints("strides", &[2]),
+            of_ints("output_shape", &[size]),
+            of_text("auto_pad", auto_pad),
+        ];
+        let nodes = vec![node("ConvTranspose", &["x", "w"], "y", &attributes)];
+        let w = float_tensor("w", &[1, 1, 3], vec![1.0, 2.0, 3.0]);
+        let got = run(17, nodes, vec![w], &[1.0, 2.0], &[1, 1, 2]).unwrap();
+        near(&got, want);
+    }
+}
+
 #[test]
 fn a_reversed_layer_is_refused_by_its_node_and_attribute() {
     let nodes = vec![
