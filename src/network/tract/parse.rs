@@ -129,9 +129,10 @@ pub fn one_line(error: &TractError) -> String {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    if text.contains("Mask must be floating point") {
-        return "an Attention has a boolean mask, which tract does not support: export it with a float mask (0 and -inf), \
-                or in opset 22 or before, where attention is written out"
+    // The sum of an Attention's scores and its mask.
+    if text.contains(".masked\" Add") && text.contains("F32 and Bool") {
+        return "an Attention has a boolean mask that is computed, which is not supported: export it with a float mask (0 and \
+                -inf), or in opset 22 or before, where attention is written out"
             .to_owned();
     }
     let cut = text.char_indices().nth(300).map_or(text.len(), |(i, _)| i);

@@ -117,3 +117,14 @@ fn a_reversed_layer_is_refused_by_its_node_and_attribute() {
         "{why}"
     );
 }
+
+#[test]
+fn a_computed_boolean_mask_is_refused_in_words() {
+    let nodes = vec![
+        node("Less", &["x", "w"], "mask", &[]),
+        node("Attention", &["x", "x", "x", "mask"], "y", &[]),
+    ];
+    let w = float_tensor("w", &[1], vec![2.0]);
+    let why = run(23, nodes, vec![w], &[1.0; 16], &[1, 4, 2, 2]).unwrap_err();
+    assert!(why.contains("a boolean mask that is computed"), "{why}");
+}

@@ -4,15 +4,32 @@
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int, of_int, of_ints};
 use crate::network::onnx::int64_tensor;
-use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{NodeProto, TensorProto};
+
+/// The attributes that are followed, or whose values do not matter here. A later opset may add others.
+const KNOWN: [&str; 9] = [
+    "is_causal",
+    "kv_num_heads",
+    "left_window_size",
+    "q_num_heads",
+    "qk_matmul_output_mode",
+    "right_window_size",
+    "scale",
+    "softcap",
+    "softmax_precision",
+];
 
 /// Why a node is refused, if it is.
 fn unusual(node: &NodeProto) -> Option<&'static str> {
+    let windows = ["left_window_size", "right_window_size"];
     let heads = (int(node, "q_num_heads", 0), int(node, "kv_num_heads", 0));
     let has_more_inputs = (4..node.input.len()).any(|at| !input(node, at).is_empty());
     match () {
         () if int(node, "is_causal", 0) != 0 => Some("has a causal mask"),
+        () if windows.iter().any(|name| int(node, name, -1) != -1) => {
+            Some("attends to a window of its sequence")
+        }
         () if float(node, "softcap", 0.0) != 0.0 => Some("caps its scores (softcap)"),
         () if heads.0 != heads.1 => Some("has other heads for keys than for queries"),
         () if has_more_inputs => Some("has a cache of keys and values"),
@@ -36,6 +53,16 @@ impl Forms<'_> {
                 "{what}, as language models do; that is not supported"
             ));
         }
+        if let Some(other) = node
+            .attribute
+            .iter()
+            .find(|a| !KNOWN.contains(&a.name.as_str()))
+        {
+            return Err(format!(
+                "has the attribute {}, which is not supported: export it in opset 23",
+                other.name
+            ));
+        }
         let out = output(node);
         let part = |what: &str| format!("eyelet/{out}.{what}");
         let heads = int(node, "q_num_heads", 0);
@@ -50,7 +77,7 @@ impl Forms<'_> {
         let k = self.scaled(node, &q, k);
         let mut scores = part("scores");
         self.push(node, "MatMul", &[&q, &k], &scores, vec![]);
-        if let Some(mask) = self.mask(node) {
+        if let Some(mask) = self.mask(node)? {
             let masked = part("masked");
             self.push(node, "Add", &[&scores, &mask], &masked, vec![]);
             scores = masked;
@@ -131,24 +158,90 @@ impl Forms<'_> {
     }
 
     /// The addend of the scores: a boolean mask keeps (0) or drops (the lowest number) each.
-    fn mask(&mut self, node: &NodeProto) -> Option<String> {
+    fn mask(&mut self, node: &NodeProto) -> Result<Option<String>, String> {
         let mask = input(node, 3);
         if mask.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let is_truth = |t: DataType| t == DataType::Bool;
-        let stated = self
-            .weights
-            .get(mask)
-            .and_then(|t| DataType::try_from(t.data_type).ok());
-        if !stated.is_some_and(is_truth) {
-            return Some(mask.to_owned());
+        let stated = self.weights.get(mask);
+        let Some(truth) = stated.filter(|t| t.data_type == DataType::Bool as i32) else {
+            return Ok(Some(mask.to_owned()));
+        };
+        if drops_a_row(truth) {
+            return Err(format!(
+                "has a mask '{mask}' that drops all of a row, for which there is no softmax: keep one place of each row"
+            ));
         }
         let out = output(node);
         let part = |what: &str| format!("eyelet/{out}.{what}");
         let keep = self.float(&part("keep"), &[], vec![0.0]);
         let drop = self.float(&part("drop"), &[], vec![f32::MIN]);
         self.push(node, "Where", &[mask, &keep, &drop], &part("mask"), vec![]);
-        Some(part("mask"))
+        Ok(Some(part("mask")))
+    }
+}
+
+/// Whether a boolean mask keeps nothing of a row.
+fn drops_a_row(mask: &TensorProto) -> bool {
+    let row = mask.dims.last().map_or(1, |&d| d.max(1) as usize);
+    if mask.raw_data.is_empty() {
+        let mut rows = mask.int32_data.chunks(row);
+        return rows.any(|row| row.iter().all(|&kept| kept == 0));
+    }
+    let mut rows = mask.raw_data.chunks(row);
+    rows.any(|row| row.iter().all(|&kept| kept == 0))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::rewrite;
+    use super::*;
+    use crate::network::onnx::{test_node, typed_tensor};
+    use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, OperatorSetIdProto};
+
+    /// An Attention with a mask of two rows.
+    fn rewritten(mask: [u8; 4], attributes: &[AttributeProto]) -> Result<(), String> {
+        let inputs = ["q", "k", "v", "mask"];
+        let mut model = ModelProto {
+            opset_import: vec![OperatorSetIdProto {
+                domain: String::new(),
+                version: 25,
+            }],
+            graph: Some(GraphProto {
+                node: vec![test_node("Attention", &inputs, &["y"], attributes)],
+                initializer: vec![typed_tensor("mask", &[2, 2], DataType::Bool, mask.to_vec())],
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        };
+        rewrite(&mut model)
+    }
+
+    #[test]
+    fn attributes_that_are_not_followed_are_refused() {
+        let mask = [1, 0, 1, 1];
+        for (name, is_default) in [("left_window_size", -1), ("is_causal", 0), ("scale", 0)] {
+            rewritten(mask, &[of_int(name, is_default)]).unwrap();
+        }
+        for (name, says) in [
+            ("left_window_size", "a window"),
+            ("right_window_size", "a window"),
+            ("later", "the attribute later"),
+        ] {
+            let why = rewritten(mask, &[of_int(name, 1)]).unwrap_err();
+            assert!(why.contains("the node 'y' (Attention)"), "{why}");
+            assert!(why.contains(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_mask_keeps_something_of_each_row() {
+        rewritten([0, 1, 1, 0], &[]).unwrap();
+        let why = rewritten([1, 1, 0, 0], &[]).unwrap_err();
+        assert!(
+            why.contains("a mask 'mask' that drops all of a row"),
+            "{why}"
+        );
     }
 }

@@ -75,7 +75,12 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         folded: false,
     };
     for node in nodes {
-        let (name, op) = (node.name.clone(), node.op_type.clone());
+        let name = if node.name.is_empty() {
+            output(&node).to_owned()
+        } else {
+            node.name.clone()
+        };
+        let op = node.op_type.clone();
         let before = forms.nodes.len();
         forms
             .node(node)
