@@ -140,7 +140,7 @@ enum Nearest {
     Ceil,
     /// Halves go down.
     Below,
-    /// Halves go away from 0.
+    /// Halves go up.
     Above,
     /// Downwards, if the picture grows, else upwards: before opset 11.
     Simple,
@@ -211,10 +211,13 @@ impl How {
 impl Nearest {
     /// The place of the value taken for place `x` of `size`.
     fn of(self, x: f32, scale: f32, size: usize) -> usize {
+        // Within what ONNX Runtime 1.32 takes for a half: binary32 misses many by one step.
+        let is_half = (x - x.floor() - 0.5).abs() < 1e-6;
         let at = match self {
             Self::Floor => x.floor(),
             Self::Ceil => x.ceil(),
-            Self::Below if x == x.floor() + 0.5 => x.floor(),
+            Self::Below if is_half => x.floor(),
+            Self::Above if is_half => x.ceil(),
             Self::Below | Self::Above => x.round(),
             Self::Simple if scale < 1.0 => x.ceil(),
             Self::Simple => x.floor(),
@@ -231,5 +234,68 @@ fn between(x: f32, size: usize) -> Between {
         first,
         second: (first + 1).min(size - 1),
         share: x - first as f32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What ONNX Runtime 1.32 takes for each value of a result.
+    #[test]
+    fn halves_that_binary32_misses_by_one_step_are_halves() {
+        let (half, asymmetric) = (Places::HalfPixel, Places::Asymmetric);
+        for (places, rule, from, want) in [
+            (
+                half,
+                Nearest::Below,
+                14,
+                &[0, 1, 1, 2, 3, 4, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11, 12, 12, 13][..],
+            ),
+            (
+                half,
+                Nearest::Below,
+                22,
+                &[0, 2, 4, 5, 7, 9, 10, 12, 14, 16, 17, 19, 21],
+            ),
+            (
+                half,
+                Nearest::Below,
+                28,
+                &[
+                    0, 2, 3, 5, 6, 8, 9, 11, 12, 13, 15, 16, 18, 19, 21, 22, 24, 25, 27,
+                ],
+            ),
+            (asymmetric, Nearest::Above, 7, &[0, 1, 2, 3, 4, 4, 5, 6]),
+            (asymmetric, Nearest::Above, 7, &[0, 4]),
+            (
+                asymmetric,
+                Nearest::Above,
+                10,
+                &[0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 8, 9],
+            ),
+            // From 16 on, one step of binary32 is more than what counts as a half.
+            (
+                asymmetric,
+                Nearest::Above,
+                26,
+                &[
+                    0, 1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 19,
+                    20, 21, 22, 23, 24, 25,
+                ],
+            ),
+        ] {
+            let how = How {
+                places,
+                nearest: Some(rule),
+            };
+            let scale = want.len() as f32 / from as f32;
+            let along = Along {
+                size: want.len(),
+                scale,
+            };
+            let got = how.each(along, from, |x| rule.of(x, scale, from));
+            assert_eq!(got, want, "{from} to {}", want.len());
+        }
     }
 }
