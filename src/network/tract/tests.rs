@@ -71,6 +71,81 @@ fn near(got: &[f32], want: &[f32]) {
     assert!(got.iter().zip(want).all(alike), "{got:?} for {want:?}");
 }
 
+#[test]
+fn distant_scores_have_finite_logarithms_whatever_made_them() {
+    let far = [0.0, 200.0, -300.0, 100.0];
+    let want = [-200.0, 0.0, -500.0, -100.0];
+    let softmax = |axis| node("LogSoftmax", &["scores"], "y", &[of_int("axis", axis)]);
+    let identity = float_tensor(
+        "w",
+        &[4, 4],
+        (0..16).map(|i| f32::from(u8::from(i % 5 == 0))).collect(),
+    );
+    let axes = int64_tensor("axes", &[1], vec![2]);
+    let product = vec![
+        node("Flatten", &["x"], "flat", &[]),
+        node("MatMul", &["flat", "w"], "scores", &[]),
+        softmax(1),
+    ];
+    let squeeze = vec![node("Squeeze", &["x", "axes"], "scores", &[]), softmax(-1)];
+    let mean = |attributes: &[AttributeProto]| {
+        let mean = node("ReduceMean", &["x"], "scores", attributes);
+        vec![mean, softmax(1)]
+    };
+    let mean = mean(&[of_ints("axes", &[2]), of_int("keepdims", 0)]);
+    let shape = int64_tensor("shape", &[2], vec![1, 4]);
+    // Its rank is not known before the graph runs.
+    let einsum = vec![
+        node("Reshape", &["x", "shape"], "flat", &[]),
+        node(
+            "Einsum",
+            &["flat"],
+            "scores",
+            &[of_text("equation", "ab->ab")],
+        ),
+        softmax(1),
+    ];
+    for (opset, nodes) in [
+        (17, product.clone()),
+        (11, product),
+        (17, squeeze),
+        (17, mean.clone()),
+        (11, mean),
+        (17, einsum.clone()),
+        (12, einsum),
+    ] {
+        let weights = vec![identity.clone(), axes.clone(), shape.clone()];
+        let got = run(opset, nodes.clone(), weights, &far, &[1, 4, 1]);
+        near(&got.unwrap_or_else(|why| panic!("{why}: {nodes:?}")), &want);
+    }
+}
+
+#[test]
+fn a_logarithm_of_a_sum_of_large_exponentials_is_finite() {
+    let x = [100.0, 100.0, -200.0, 50.0];
+    let want = 100.0 + 2f32.ln();
+    for (opset, axes, keep) in [
+        (13, Some(1), 1),
+        (13, Some(1), 0),
+        (18, Some(1), 0),
+        (13, None, 0),
+    ] {
+        let mut inputs = vec!["x"];
+        let mut attributes = vec![of_int("keepdims", keep)];
+        match axes {
+            Some(axis) if opset < 18 => attributes.push(of_ints("axes", &[axis])),
+            Some(_) => inputs.push("axes"),
+            None => {}
+        }
+        let nodes = vec![node("ReduceLogSumExp", &inputs, "y", &attributes)];
+        let axes = int64_tensor("axes", &[1], vec![1]);
+        near(
+            &run(opset, nodes, vec![axes], &x, &[1, 4, 1]).unwrap(),
+            &[want],
+        );
+    }
+}
+
 /// ONNX Runtime 1.32's results of a kernel of 1, 2, 3 over 1, 2 by a stride of 2.
 #[test]
 fn a_stated_size_of_a_transposed_convolution_gives_its_padding() {

@@ -11,7 +11,7 @@
 //! depthwise convolution, the product becomes part of its weights' scales, so that it computes with the bytes.
 
 use super::{Forms, input, output};
-use crate::network::onnx::attributes::{float, int, normalised_index, of_int};
+use crate::network::onnx::attributes::{float, int, ints, normalised_index, of_int};
 use crate::network::onnx::budget::MAX_AXES;
 use crate::network::onnx::{
     float_tensor, holds_at_most, read_counts, reads, typed_tensor, values_f32,
@@ -134,11 +134,36 @@ impl Forms<'_> {
                 let ranks = node.input.iter().map(|name| self.rank(name));
                 ranks.collect::<Option<Vec<_>>>()?.into_iter().max()
             }
+            "MatMul" => {
+                let ranks = [self.rank(input(node, 0))?, self.rank(input(node, 1))?];
+                let vectors = ranks.iter().filter(|&&rank| rank == 1).count();
+                ranks.into_iter().max()?.checked_sub(vectors)
+            }
+            "Squeeze" | "Unsqueeze" => {
+                let count = self.axes(node)?.len();
+                match op {
+                    "Squeeze" => self.rank(input(node, 0))?.checked_sub(count),
+                    _ => Some(self.rank(input(node, 0))? + count),
+                }
+            }
             _ if op.starts_with("Reduce") && int(node, "keepdims", 1) != 0 => {
                 self.rank(input(node, 0))
             }
+            _ if op.starts_with("Reduce") => {
+                let count = self.axes(node)?.len();
+                self.rank(input(node, 0))?.checked_sub(count)
+            }
             _ => None,
         }
+    }
+
+    /// The axes that a node states: a list that is not empty.
+    fn axes(&self, node: &NodeProto) -> Option<Vec<i64>> {
+        let axes = match input(node, 1) {
+            "" => ints(node, "axes"),
+            name => self.ints(name),
+        };
+        axes.filter(|axes| !axes.is_empty())
     }
 
     /// The channels' quantisation, if the node is about an activation that has one. What is not understood is left to those who

@@ -2,13 +2,14 @@
 //! their definition, without an error. A form that cannot be rewritten is refused by name.
 //!
 //! ```text
-//! attention  Attention of vision networks
-//! mod        activations and pools that tract misreads, layers in training mode
-//! norm       BatchNormalization in training mode
-//! old        what operators meant in opsets before 7
-//! moves      Pad that crops, Resize whose scales give fractional sizes
-//! integers   zero points that a file omits, weights quantised in blocks
-//! channels   activations quantised with one scale per channel
+//! attention   Attention of vision networks
+//! mod         activations and pools that tract misreads, layers in training mode
+//! norm        BatchNormalization in training mode
+//! logarithms  logarithms of sums of exponentials
+//! old         what operators meant in opsets before 7
+//! moves       Pad that crops, Resize whose scales give fractional sizes
+//! integers    zero points that a file omits, weights quantised in blocks
+//! channels    activations quantised with one scale per channel
 //! ```
 //!
 //! What is added to a graph has names that begin with `eyelet/`, which no exporter gives.
@@ -16,6 +17,7 @@
 mod attention;
 mod channels;
 mod integers;
+mod logarithms;
 mod moves;
 mod norm;
 mod old;
@@ -23,7 +25,7 @@ mod old;
 pub use integers::MOVES;
 pub use norm::in_training;
 
-use crate::network::onnx::attributes::{float, int, ints, normalised_index, of_int, of_ints};
+use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
 use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
     drop_unread_weights, float_tensor, holds_at_most, int64_tensor, is_standard, read_counts,
@@ -150,8 +152,16 @@ impl Forms<'_> {
             "Add" | "Div" | "Mul" | "PRelu" | "Pow" | "Sub" if self.opset < 7 => {
                 self.broadcast_before_opset_7(&mut node)?;
             }
-            op if op.starts_with("Reduce") => self.empty_axes(&mut node)?,
-            "LogSoftmax" if self.log_softmax(&node) => return Ok(()),
+            op if op.starts_with("Reduce") => {
+                self.empty_axes(&mut node)?;
+                if node.op_type == "ReduceLogSumExp" && self.log_sum_exp(&node) {
+                    return Ok(());
+                }
+            }
+            "LogSoftmax" => {
+                self.log_softmax(&node);
+                return Ok(());
+            }
             "Celu" => return self.celu(&node),
             "Swish" => return self.swish(&node),
             "Mod" => {
@@ -203,30 +213,6 @@ impl Forms<'_> {
         node.input.truncate(1);
         node.attribute.retain(|a| a.name != "axes");
         Ok(())
-    }
-
-    /// `LogSoftmax(x) = d - ln(sum(exp(d)))` with `d = x - max(x)`: tract takes the logarithm of a Softmax, which is 0 for all but the
-    /// largest of distant scores. Before opset 13 it is over all axes from its own on. Whether the node was replaced.
-    fn log_softmax(&mut self, node: &NodeProto) -> bool {
-        let by_one = self.opset >= 13;
-        let Some(rank) = self.rank(input(node, 0)) else {
-            return false;
-        };
-        let axis = int(node, "axis", if by_one { -1 } else { 1 });
-        let Some(axis) = normalised_index(axis, rank).filter(|&a| a < rank) else {
-            return false;
-        };
-        let end = if by_one { axis + 1 } else { rank };
-        let axes: Vec<i64> = (axis..end).map(|a| a as i64).collect();
-        let (x, out) = (input(node, 0), output(node));
-        let part = |what: &str| format!("eyelet/{out}.{what}");
-        self.reduce(node, "ReduceMax", x, &axes, &part("max"));
-        self.push(node, "Sub", &[x, &part("max")], &part("below"), vec![]);
-        self.push(node, "Exp", &[&part("below")], &part("exp"), vec![]);
-        self.reduce(node, "ReduceSum", &part("exp"), &axes, &part("sum"));
-        self.push(node, "Log", &[&part("sum")], &part("log"), vec![]);
-        self.push(node, "Sub", &[&part("below"), &part("log")], out, vec![]);
-        true
     }
 
     /// `Celu(x) = alpha * Elu(x / alpha)`; tract's omits the factor.
@@ -364,15 +350,33 @@ impl Forms<'_> {
 
     /// A reduction over these axes, which keeps them as size 1.
     fn reduce(&mut self, node: &NodeProto, op: &str, x: &str, axes: &[i64], out: &str) {
+        self.reduce_to(node, op, x, Some(axes), 1, out);
+    }
+
+    /// A reduction over these axes, or over all.
+    fn reduce_to(
+        &mut self,
+        node: &NodeProto,
+        op: &str,
+        x: &str,
+        axes: Option<&[i64]>,
+        keepdims: i64,
+        out: &str,
+    ) {
         let by_input = self.opset >= if op == "ReduceSum" { 13 } else { 18 };
-        let keep = of_int("keepdims", 1);
-        if by_input {
-            let axes = int64_tensor(&format!("eyelet/{out}.axes"), &[axes.len()], axes.to_vec());
-            let axes = self.constant(axes);
-            self.push(node, op, &[x, &axes], out, vec![keep]);
-        } else {
-            let axes = of_ints("axes", axes);
-            self.push(node, op, &[x], out, vec![keep, axes]);
+        let keep = of_int("keepdims", keepdims);
+        match axes {
+            None => self.push(node, op, &[x], out, vec![keep]),
+            Some(axes) if by_input => {
+                let axes =
+                    int64_tensor(&format!("eyelet/{out}.axes"), &[axes.len()], axes.to_vec());
+                let axes = self.constant(axes);
+                self.push(node, op, &[x, &axes], out, vec![keep]);
+            }
+            Some(axes) => {
+                let axes = of_ints("axes", axes);
+                self.push(node, op, &[x], out, vec![keep, axes]);
+            }
         }
     }
 
