@@ -58,6 +58,7 @@ pub fn model(model: &mut ModelProto, output: Option<&str>) -> Result<Before, Str
     in_order::put(graph);
     let half_bits = half::to_float(graph);
     each_graph(graph, &mut fill_defaults);
+    each_graph(graph, &mut drop_omitted);
     constants_to_initializers(graph);
     one_input(graph)?;
     grey_of_colours(graph);
@@ -86,6 +87,15 @@ fn fill_defaults(graph: &mut GraphProto) {
                 t: Some(float_tensor("", &[1], vec![0.0])),
                 ..AttributeProto::default()
             });
+        }
+    }
+}
+
+/// Removes omitted inputs at the end: tract counts them as inputs.
+fn drop_omitted(graph: &mut GraphProto) {
+    for node in &mut graph.node {
+        while node.input.last().is_some_and(String::is_empty) {
+            node.input.pop();
         }
     }
 }

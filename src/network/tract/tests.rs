@@ -146,6 +146,23 @@ fn a_logarithm_of_a_sum_of_large_exponentials_is_finite() {
     }
 }
 
+#[test]
+fn omitted_inputs_at_the_end_are_none() {
+    let w = || float_tensor("w", &[1, 1, 1], vec![2.0]);
+    for op in ["Conv", "ConvTranspose"] {
+        let nodes = vec![node(op, &["x", "w", ""], "y", &[])];
+        near(
+            &run(17, nodes, vec![w()], &[1.0, 3.0], &[1, 1, 2]).unwrap(),
+            &[2.0, 6.0],
+        );
+    }
+    let nodes = vec![node("ReduceMean", &["x", ""], "y", &[])];
+    near(
+        &run(18, nodes, vec![], &[1.0, 3.0], &[1, 1, 2]).unwrap(),
+        &[2.0],
+    );
+}
+
 /// ONNX Runtime 1.32's results of a kernel of 1, 2, 3 over 1, 2 by a stride of 2.
 #[test]
 fn a_stated_size_of_a_transposed_convolution_gives_its_padding() {
