@@ -188,6 +188,21 @@ fn a_stated_size_of_a_transposed_convolution_gives_its_padding() {
 }
 
 #[test]
+fn indices_that_count_from_the_end_are_refused() {
+    let nodes = || vec![node("GatherND", &["x", "at"], "y", &[])];
+    let run = |at: i64| {
+        let at = int64_tensor("at", &[1, 3], vec![0, 0, at]);
+        run(17, nodes(), vec![at], &[1.0, 3.0], &[1, 1, 2])
+    };
+    near(&run(1).unwrap(), &[3.0]);
+    let why = run(-1).unwrap_err();
+    assert!(
+        why.contains("the node 'y' (GatherND) has negative indices"),
+        "{why}"
+    );
+}
+
+#[test]
 fn a_reversed_layer_is_refused_by_its_node_and_attribute() {
     let nodes = vec![
         node("Reshape", &["x", "shape"], "s", &[]),

@@ -29,6 +29,7 @@ use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
 use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
     drop_unread_weights, float_tensor, holds_at_most, int64_tensor, is_standard, read_counts,
+    stated_count,
 };
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -170,6 +171,7 @@ impl Forms<'_> {
                     return self.modulo(node);
                 }
             }
+            "GatherND" | "ScatterND" => self.counted_from_the_end(&node)?,
             "GlobalLpPool" => return self.global_lp_pool(&node),
             "LpPool" if int(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
             "Pad" => return self.pad(node),
@@ -244,6 +246,22 @@ impl Forms<'_> {
         self.push(node, "Sigmoid", &[inner], &gate, vec![]);
         self.push(node, "Mul", &[x, &gate], out, vec![]);
         Ok(())
+    }
+
+    /// tract counts no index of a GatherND or ScatterND from the end: it panics on a frame.
+    fn counted_from_the_end(&mut self, node: &NodeProto) -> Result<(), String> {
+        let Some(&indices) = self.weights.get(input(node, 1)) else {
+            return Ok(());
+        };
+        // For a file that names the same indices again and again.
+        let left = stated_count(indices).and_then(|count| self.channels_left.checked_sub(count));
+        let Some(left) = left else { return Ok(()) };
+        self.channels_left = left;
+        let whole = integers::whole_numbers(indices);
+        if whole.is_none_or(|(_, indices)| indices.iter().all(|&at| at >= 0)) {
+            return Ok(());
+        }
+        Err("has negative indices, which are not supported: export it with indices that count from 0".into())
     }
 
     /// tract mistakes a constant dividend for the divisor: it becomes a computed one.
