@@ -186,6 +186,7 @@ impl<'a> Scope<'a> {
                     )),
                 },
                 "Pad" => self.pad(node),
+                "Transpose" => order(node),
                 "ConstantOfShape" => self.sizes(node, 0),
                 "Expand" | "OneHot" | "Reshape" | "Tile" => self.sizes(node, 1),
                 "Range" => self.range(node),
@@ -415,6 +416,19 @@ fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
     Ok(())
 }
 
+/// A Transpose moves each axis once: tract makes huge tensors of other lists.
+fn order(node: &NodeProto) -> Result<(), String> {
+    let perm = ints(node, "perm").unwrap_or_default();
+    let mut axes = perm.clone();
+    axes.sort_unstable();
+    if axes.iter().copied().eq(0..perm.len() as i64) {
+        return Ok(());
+    }
+    Err(format!(
+        "has a perm of {perm:?}, which is no order of its axes: its file is damaged, export it again"
+    ))
+}
+
 /// A constant with as many values as its shape says.
 fn weights(tensor: &TensorProto) -> Result<(), String> {
     let dims = &tensor.dims;
@@ -454,4 +468,32 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
 fn shape_text(dims: &[i64]) -> String {
     let dims: Vec<String> = dims.iter().map(i64::to_string).collect();
     dims.join("x")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::network::onnx::attributes::of_ints;
+    use crate::network::onnx::test_node;
+
+    #[test]
+    fn a_transpose_moves_each_axis_once() {
+        let check = |perm: &[i64]| {
+            let order = of_ints("perm", perm);
+            super::check(&GraphProto {
+                node: vec![test_node("Transpose", &["x"], &["y"], &[order])],
+                ..GraphProto::default()
+            })
+        };
+        check(&[0, 2, 3, 1]).unwrap();
+        check(&[]).unwrap();
+        for perm in [[0, 1, 1, 2], [0, 2, 2, 3], [0, 1, 2, 77], [-1, 0, 1, 2]] {
+            let why = check(&perm).unwrap_err();
+            assert!(
+                why.contains("the node 'y' (Transpose) has a perm of"),
+                "{why}"
+            );
+        }
+    }
 }
