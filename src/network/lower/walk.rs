@@ -8,6 +8,7 @@ use crate::network::graph::{
 };
 use crate::network::onnx::constant::Const;
 use crate::network::onnx::read_counts;
+use crate::network::rewrite::forms::opset;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -83,14 +84,9 @@ fn input_tensor(of: Option<&TypeProto>) -> Lowered<(Tensor, View, InputType)> {
 impl Lower {
     /// A walk with nothing lowered yet.
     pub(super) fn new(model: &ModelProto, graph: &GraphProto) -> Self {
-        let opset = model
-            .opset_import
-            .iter()
-            .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
-            .map_or(1, |o| o.version);
         let uses = read_counts(&graph.node, &graph.output);
         Self {
-            opset,
+            opset: opset(model),
             initializers: HashMap::new(),
             values: HashMap::new(),
             uses_left: uses.clone(),

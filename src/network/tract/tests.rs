@@ -188,6 +188,30 @@ fn a_stated_size_of_a_transposed_convolution_gives_its_padding() {
 }
 
 #[test]
+fn a_constant_is_shifted_by_computed_bits() {
+    let nodes = vec![
+        node(
+            "Cast",
+            &["x"],
+            "bits",
+            &[of_int("to", DataType::Uint8 as i64)],
+        ),
+        node(
+            "BitShift",
+            &["c", "bits"],
+            "q",
+            &[of_text("direction", "LEFT")],
+        ),
+        node("Cast", &["q"], "y", &[of_int("to", DataType::Float as i64)]),
+    ];
+    let c = typed_tensor("c", &[1], DataType::Uint8, vec![3]);
+    near(
+        &run(17, nodes, vec![c], &[1.0, 4.0], &[1, 1, 2]).unwrap(),
+        &[6.0, 48.0],
+    );
+}
+
+#[test]
 fn indices_that_count_from_the_end_are_refused() {
     let nodes = || vec![node("GatherND", &["x", "at"], "y", &[])];
     let run = |at: i64| {
@@ -221,6 +245,43 @@ fn a_reversed_layer_is_refused_by_its_node_and_attribute() {
     let why = run(17, nodes, weights, &[1.0, 3.0], &[1, 1, 2]).unwrap_err();
     assert!(
         why.contains("the node \"y\" (RNN) has direction = \"reverse\""),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_file_of_two_opsets_is_refused() {
+    let mut model = ModelProto {
+        opset_import: [("", 11), ("ai.onnx", 17)]
+            .map(|(domain, version)| OperatorSetIdProto {
+                domain: domain.to_owned(),
+                version,
+            })
+            .to_vec(),
+        graph: Some(GraphProto::default()),
+        ..ModelProto::default()
+    };
+    let why = forms::rewrite(&mut model).unwrap_err();
+    assert!(why.contains("states two opsets"), "{why}");
+    model.opset_import[1].version = 11;
+    forms::rewrite(&mut model).unwrap();
+}
+
+#[test]
+fn cubes_to_one_pixel_as_pytorch_has_it_are_refused() {
+    let run = |side: i64| {
+        let attributes = [
+            of_text("mode", "cubic"),
+            of_text("coordinate_transformation_mode", "pytorch_half_pixel"),
+        ];
+        let nodes = vec![node("Resize", &["x", "", "", "sizes"], "y", &attributes)];
+        let sizes = int64_tensor("sizes", &[4], vec![1, 2, side, 2]);
+        run(17, nodes, vec![sizes], &[1.0; 32], &[1, 2, 4, 4])
+    };
+    near(&run(2).unwrap(), &[1.0; 8]);
+    let why = run(1).unwrap_err();
+    assert!(
+        why.contains("(Resize) interpolates by cubes to one pixel"),
         "{why}"
     );
 }

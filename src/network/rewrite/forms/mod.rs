@@ -38,14 +38,25 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorPr
 /// Rewrites the nodes of a model, including those of subgraphs.
 pub fn rewrite(model: &mut ModelProto) -> Result<(), String> {
     let opset = opset(model);
+    if standard_opsets(model).any(|version| version != opset) {
+        return Err(
+            "states two opsets of the standard operators: its file is damaged, export it again"
+                .into(),
+        );
+    }
     model.graph.as_mut().map_or(Ok(()), |g| graph(g, opset))
 }
 
 /// The model's opset version of the standard operators.
 pub fn opset(model: &ModelProto) -> i64 {
-    let default = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let own = model.opset_import.iter().find(|o| default(&o.domain));
-    own.map_or(1, |o| o.version)
+    standard_opsets(model).next().unwrap_or(1)
+}
+
+/// The domain of the standard operators has two names.
+fn standard_opsets(model: &ModelProto) -> impl Iterator<Item = i64> + '_ {
+    let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+    let own = model.opset_import.iter();
+    own.filter(move |o| standard(&o.domain)).map(|o| o.version)
 }
 
 fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
@@ -171,6 +182,7 @@ impl Forms<'_> {
                     return self.modulo(node);
                 }
             }
+            "BitShift" => self.computed_dividend(&mut node),
             "GatherND" | "ScatterND" => self.counted_from_the_end(&node)?,
             "GlobalLpPool" => return self.global_lp_pool(&node),
             "LpPool" if int(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
@@ -264,7 +276,7 @@ impl Forms<'_> {
         Err("has negative indices, which are not supported: export it with indices that count from 0".into())
     }
 
-    /// tract mistakes a constant dividend for the divisor: it becomes a computed one.
+    /// tract mistakes a constant dividend for the divisor (and so what a BitShift shifts): it becomes a computed one.
     fn computed_dividend(&mut self, node: &mut NodeProto) {
         if !self.weights.contains_key(input(node, 0)) {
             return;

@@ -122,6 +122,16 @@ impl Forms<'_> {
                 "takes the nearest values by '{how}', of which tract takes others: export it with 'half_pixel' or 'asymmetric'"
             ));
         }
+        let sizes = self.ints(input(&node, 3)).unwrap_or_default();
+        let sides = sizes
+            .get(sizes.len().saturating_sub(2)..)
+            .unwrap_or_default();
+        if how == "pytorch_half_pixel" && text(&node, "mode") == "cubic" && sides.contains(&1) {
+            return Err(
+                "interpolates by cubes to one pixel, of which tract makes another one: export it with linear interpolation"
+                    .into(),
+            );
+        }
         let Some(scales) = scales.filter(|_| corners && input(&node, 3).is_empty()) else {
             self.nodes.push(node);
             return Ok(());
