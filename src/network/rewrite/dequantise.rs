@@ -27,6 +27,8 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
 };
 
+const NOT_POSITIVE: &str = "a scale is not a positive number";
+
 /// Whether a graph holds operators of static quantisation.
 pub fn is_quantised(graph: &GraphProto) -> bool {
     graph.node.iter().any(|n| {
@@ -133,6 +135,12 @@ impl Quantisation {
         }
     }
 
+    /// Refuses a scale of 0, which only weights may have: those of a channel that is empty.
+    fn positive(&self) -> Result<(), String> {
+        let positive = self.scale.iter().all(|s| *s > 0.0);
+        positive.then_some(()).ok_or_else(|| NOT_POSITIVE.into())
+    }
+
     /// Whether one scale and zero point are those of the whole tensor.
     fn is_whole(&self) -> bool {
         self.scale.len() == 1 && self.zero_point.len() == 1
@@ -201,6 +209,7 @@ impl Rewrite<'_> {
 
     /// QuantizeLinear: of a constant by scales along `axis` it is done here.
     fn quantise(&mut self, x: &str, out: &str, q: Quantisation, axis: i64) -> Result<(), String> {
+        q.positive()?;
         let Some(&tensor) = self.constants.get(x).filter(|_| q.scale.len() != 1) else {
             return self.step(x, out, q);
         };
@@ -218,6 +227,7 @@ impl Rewrite<'_> {
     }
 
     fn step(&mut self, x: &str, out: &str, q: Quantisation) -> Result<(), String> {
+        q.positive()?;
         if !q.is_whole() {
             return Err(
                 "quantises activations with one scale per channel; use one scale per tensor".into(),
@@ -241,6 +251,7 @@ impl Rewrite<'_> {
             self.new_constants.push(tensor);
             return Ok(name);
         }
+        q.positive()?;
         let own = self.reals.get(x);
         if let Some(own) = own.filter(|own| !own.is_whole()) {
             let axes = self.sliced.get(x);
@@ -347,8 +358,8 @@ impl Rewrite<'_> {
         if scale.is_empty() || zero_point.is_empty() {
             return Err("a scale or zero point is empty".into());
         }
-        if !scale.iter().all(|s| s.is_finite() && *s > 0.0) {
-            return Err("a scale is not a positive number".into());
+        if !scale.iter().all(|s| s.is_finite() && *s >= 0.0) {
+            return Err(NOT_POSITIVE.into());
         }
         let (min, max) = match kind {
             DataType::Uint8 => (0.0, 255.0),

@@ -44,6 +44,11 @@ impl Rewrite<'_> {
             {
                 Err("pools with the channels last, which Eyelet does not support".into())
             }
+            "QLinearAveragePool"
+                if int(&node, "ceil_mode", 0) != 0 && int(&node, "count_include_pad", 0) != 0 =>
+            {
+                Err("has ceil_mode with count_include_pad, by which ONNX Runtime divides otherwise: export it without either".into())
+            }
             "QLinearSoftmax" if (int(&node, "opset", self.opset) < 13) != (self.opset < 13) => {
                 Err("follows another opset's rule than the file's operators".into())
             }

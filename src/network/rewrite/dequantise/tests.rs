@@ -1,6 +1,6 @@
 use super::*;
 use crate::network::onnx::attributes::of_ints;
-use crate::network::onnx::{test_node, value_info};
+use crate::network::onnx::{test_node, typed_tensor, value_info};
 
 fn node(op: &str, inputs: &[&str], output: &str, axis: i64) -> NodeProto {
     let attribute = match op {
@@ -69,4 +69,62 @@ fn integers_by_a_computed_scale_have_a_zero_point_of_their_own() {
     assert!(read("dz").is_ok());
     let why = read("q").unwrap_err();
     assert!(why.contains("another quantisation"), "{why}");
+}
+
+#[test]
+fn an_empty_channel_may_have_a_scale_of_0_but_nothing_is_divided_by_one() {
+    let run = |nodes: Vec<NodeProto>| {
+        let graph = GraphProto {
+            node: nodes,
+            initializer: vec![
+                float_tensor("s", &[2], vec![0.5, 0.0]),
+                float_tensor("zero", &[], vec![0.0]),
+                float_tensor("x", &[2, 1], vec![1.0, 2.0]),
+                typed_tensor("w", &[2, 1], DataType::Uint8, vec![3, 4]),
+            ],
+            ..GraphProto::default()
+        };
+        let mut model = ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        dequantise(&mut model, &Reals::new())?;
+        Ok::<_, String>(model.graph.unwrap())
+    };
+    let graph = run(vec![
+        node("DequantizeLinear", &["w", "s"], "r", 0),
+        node("Add", &["in", "r"], "y", 0),
+    ]);
+    let graph = graph.unwrap();
+    let made = graph.initializer.iter().find(|t| t.dims == [2, 1]);
+    assert_eq!(values_f32(made.unwrap()).unwrap(), [1.5, 0.0]);
+    for (op, x, scale) in [
+        ("QuantizeLinear", "x", "s"),
+        ("QuantizeLinear", "in", "zero"),
+        ("DequantizeLinear", "in", "zero"),
+    ] {
+        let why = run(vec![node(op, &[x, scale], "y", 0)]).unwrap_err();
+        assert!(why.contains("not a positive number"), "{op} {x}: {why}");
+    }
+}
+
+#[test]
+fn an_average_that_onnx_runtime_divides_otherwise_is_refused() {
+    let pool = |ceil: i64, counted: i64| {
+        let attributes = [
+            of_int("ceil_mode", ceil),
+            of_int("count_include_pad", counted),
+            of_ints("kernel_shape", &[2, 2]),
+        ];
+        let inputs = ["x", "t", "", "t", ""];
+        let pool = test_node("QLinearAveragePool", &inputs, &["y"], &attributes);
+        dequantised_graph(vec![pool]).map(|_| ())
+    };
+    assert_eq!(pool(1, 0), Ok(()));
+    assert_eq!(pool(0, 1), Ok(()));
+    assert!(
+        pool(1, 1)
+            .unwrap_err()
+            .contains("ceil_mode with count_include_pad")
+    );
 }
