@@ -3,7 +3,7 @@
 use super::parse::one_line;
 use super::plan::{Planned, Staging, TractPlan};
 use crate::network::lower::settle;
-use crate::network::onnx::attributes::{of_int, of_ints};
+use crate::network::onnx::attributes::{of_float, of_int, of_ints};
 use crate::network::onnx::{
     budget, float_tensor, int64_tensor, repair, test_node, typed_tensor, value_info,
 };
@@ -226,27 +226,39 @@ fn indices_that_count_from_the_end_are_refused() {
     );
 }
 
-#[test]
-fn a_reversed_layer_is_refused_by_its_node_and_attribute() {
+/// The values of an RNN's results of a sequence of 1 and 3, with weights of 1.
+fn recurrent(opset: i64, results: &[&str], attribute: AttributeProto) -> Result<Vec<f32>, String> {
+    let attributes = [of_int("hidden_size", 1), attribute];
     let nodes = vec![
         node("Reshape", &["x", "shape"], "s", &[]),
-        test_node(
-            "RNN",
-            &["s", "w", "r"],
-            &["y"],
-            &[of_int("hidden_size", 1), of_text("direction", "reverse")],
-        ),
+        test_node("RNN", &["s", "w", "r"], results, &attributes),
     ];
     let weights = vec![
         int64_tensor("shape", &[3], vec![2, 1, 1]),
         float_tensor("w", &[1, 1, 1], vec![1.0]),
         float_tensor("r", &[1, 1, 1], vec![1.0]),
     ];
-    let why = run(17, nodes, weights, &[1.0, 3.0], &[1, 1, 2]).unwrap_err();
-    assert!(
-        why.contains("the node \"y\" (RNN) has direction = \"reverse\""),
-        "{why}"
-    );
+    run(opset, nodes, weights, &[1.0, 3.0], &[1, 1, 2])
+}
+
+#[test]
+fn a_layer_may_run_from_the_end_of_its_sequence() {
+    let last = 3f32.tanh();
+    let first = (1.0 + last).tanh();
+    let reverse = || of_text("direction", "reverse");
+    near(&recurrent(17, &["y"], reverse()).unwrap(), &[first, last]);
+    near(&recurrent(17, &["", "y"], reverse()).unwrap(), &[first]);
+    near(&recurrent(10, &["all", "y"], reverse()).unwrap(), &[first]);
+}
+
+#[test]
+fn a_layer_with_an_attribute_that_tract_drops_is_refused() {
+    let clip = of_float("clip", 0.5);
+    let why = recurrent(17, &["y"], clip).unwrap_err();
+    assert!(why.contains("the node \"y\" (RNN) has clip = 0.5"), "{why}");
+    let reverse = of_text("direction", "reverse");
+    let why = recurrent(9, &["y"], reverse).unwrap_err();
+    assert!(why.contains("has direction = \"reverse\""), "{why}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! mod         activations and pools that tract misreads, layers in training mode
 //! norm        BatchNormalization in training mode
 //! logarithms  logarithms of sums of exponentials
+//! recurrent   RNN, GRU and LSTM that run backwards
 //! old         what operators meant in opsets before 7
 //! moves       Pad that crops, Resize whose scales give fractional sizes
 //! integers    zero points that a file omits, weights quantised in blocks
@@ -21,6 +22,7 @@ mod logarithms;
 mod moves;
 mod norm;
 mod old;
+mod recurrent;
 
 pub use integers::MOVES;
 pub use norm::in_training;
@@ -184,6 +186,10 @@ impl Forms<'_> {
             }
             "BitShift" => self.computed_dividend(&mut node),
             "GatherND" | "ScatterND" => self.counted_from_the_end(&node)?,
+            "RNN" | "GRU" | "LSTM" if self.is_backwards(&node) => {
+                self.backwards(node);
+                return Ok(());
+            }
             "GlobalLpPool" => return self.global_lp_pool(&node),
             "LpPool" if int(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
             "Pad" => return self.pad(node),
