@@ -26,7 +26,7 @@ pub struct Policy {
     pub display_lost: Rule,
     /// The processor is too hot.
     pub hot: Hot,
-    /// The supply voltage is too low, or the board's firmware has throttled the processor.
+    /// The supply voltage is too low.
     pub power_low: Rule,
     /// The memory pool is almost full.
     pub memory_low: MemoryLow,

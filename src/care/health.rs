@@ -2,14 +2,16 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `devices/platform/soc/soc:firmware/get_throttled` | the Raspberry Pi firmware's flags, in hexadecimal: bit 0 undervoltage now, bits 1 to 3 throttled now |
+//! | `devices/platform/soc/soc:firmware/get_throttled` | the Raspberry Pi firmware's flags, in hexadecimal: bit 0 undervoltage now, bits 1 and 2 slowed down now because of that or of heat |
 //! | `class/hwmon/hwmon*/in0_lcrit_alarm` of `rpi_volt` | 1: undervoltage (kernels without the file above) |
 //! | `/dev/vcio`, where both are missing | the same flags, through the firmware's mailbox |
-//! | `class/thermal/thermal_zone*/temp` | thousandths of a degree Celsius; the hottest zone counts |
+//! | `class/thermal/thermal_zone*/temp` | thousandths of a degree Celsius; the hottest of the processor's zones counts (`type`) |
 //!
 //! Raspberry Pi OS's kernels have the second file and `/dev/vcio`, older ones the first file. Debian's kernels have none of the
 //! three (6.1's configuration lacks `SENSORS_RASPBERRYPI_HWMON`; `BCM_VCIO` is not in the mainline kernel), so Eyelet never sees
 //! undervoltage there.
+//!
+//! Bit 3 is the Raspberry Pi 3B+'s soft limit, 60 °C by default: it is reached in normal work and is no fault.
 //!
 //! The files are opened once; each `read` uses a fixed buffer and allocates nothing. A missing file reports no fault, so
 //! a machine without these files always counts as healthy.
@@ -42,9 +44,25 @@ pub struct Reading {
     /// The supply's voltage is too low.
     pub undervoltage: bool,
     /// The board's firmware has slowed the processor down, because of heat or undervoltage.
-    pub throttled: bool,
+    pub slowed: bool,
     /// The hottest thermal zone, degrees Celsius.
     pub celsius: Option<f32>,
+}
+
+/// The firmware slows the processor down from 80 °C on. Below this, with a margin for two thermometers, heat is not why.
+const SLOWED_BY_HEAT_CELSIUS: f32 = 75.0;
+
+impl Reading {
+    /// The firmware has slowed the processor down because of heat: it does not report undervoltage.
+    pub fn is_slowed_by_heat(&self) -> bool {
+        let may_be_hot = self.celsius.is_none_or(|it| it >= SLOWED_BY_HEAT_CELSIUS);
+        self.slowed && !self.undervoltage && may_be_hot
+    }
+
+    /// The supply is too weak, now or a moment ago.
+    pub fn is_power_low(&self) -> bool {
+        self.undervoltage || (self.slowed && !self.is_slowed_by_heat())
+    }
 }
 
 impl Health {
@@ -62,9 +80,7 @@ impl Health {
                 .filter(|hwmon| volt(hwmon))
                 .filter_map(|hwmon| File::open(hwmon.join("in0_lcrit_alarm")).ok())
                 .collect(),
-            zones: entries(&sys.join("class/thermal"))
-                .filter_map(|zone| File::open(zone.join("temp")).ok())
-                .collect(),
+            zones: zones(&sys.join("class/thermal")),
         }
     }
 
@@ -98,7 +114,7 @@ impl Health {
             .map(|thousandths| thousandths as f32 / 1000.0);
         Reading {
             undervoltage: bits & 0b0001 != 0 || self.alarms.iter().any(alarm),
-            throttled: bits & 0b1110 != 0,
+            slowed: bits & 0b0110 != 0,
             celsius,
         }
     }
@@ -133,6 +149,33 @@ pub fn power_warning(model: &str, health: &Health) -> Option<&'static str> {
     is_blind.then_some(
         "this kernel does not report low voltage, so policy.power_low never acts (Raspberry Pi OS's kernel does, Debian's does not)",
     )
+}
+
+/// The temperatures of the thermal zones that are the processor's; those that may be if none is known to be.
+fn zones(folder: &Path) -> Vec<File> {
+    let zones: Vec<(String, File)> = entries(folder)
+        .filter_map(|zone| {
+            let kind = std::fs::read_to_string(zone.join("type")).unwrap_or_default();
+            let temperature = File::open(zone.join("temp")).ok()?;
+            Some((kind.trim().to_ascii_lowercase(), temperature))
+        })
+        .collect();
+    let is_processor = |kind: &str| {
+        let beginnings = ["cpu", "soc", "tj", "x86_pkg_temp"];
+        beginnings.iter().any(|it| kind.starts_with(it))
+    };
+    // A Jetson Nano's PMIC-Die always says 100 °C, its fan's estimate is none of the processor; wireless cards have their own.
+    let is_other = |kind: &str| {
+        let beginnings = ["pmic", "iwlwifi", "ngff"];
+        beginnings.iter().any(|it| kind.starts_with(it)) || kind.contains("fan")
+    };
+    let knows = zones.iter().any(|(kind, _)| is_processor(kind));
+    let counts = |kind: &str| match knows {
+        true => is_processor(kind),
+        false => !is_other(kind),
+    };
+    let zones = zones.into_iter().filter(|(kind, _)| counts(kind));
+    zones.map(|(_, temperature)| temperature).collect()
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
@@ -171,14 +214,18 @@ mod tests {
         write("class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
         let mut health = Health::open(sys);
         let reading = health.read();
-        assert_eq!((reading.undervoltage, reading.throttled), (true, true));
+        assert_eq!((reading.undervoltage, reading.slowed), (true, true));
         assert_eq!(reading.celsius, Some(61.322));
+        assert!(reading.is_power_low() && !reading.is_slowed_by_heat());
         // Bits 16 and up are about the past.
         write(throttled, "50000\n");
         assert_eq!(
-            (health.read().undervoltage, health.read().throttled),
+            (health.read().undervoltage, health.read().slowed),
             (false, false)
         );
+        // A 3B+ at its soft limit works as it always does.
+        write(throttled, "80008\n");
+        assert!(!health.read().slowed);
 
         write("class/hwmon/hwmon1/name", "rpi_volt\n");
         write("class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
@@ -187,6 +234,56 @@ mod tests {
         write("class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
         assert!(!Health::open(sys).read().undervoltage);
     }
+
+    #[test]
+    fn a_processor_that_is_slowed_down_is_hot_or_badly_supplied() {
+        let of = |undervoltage, celsius| Reading {
+            undervoltage,
+            slowed: true,
+            celsius,
+        };
+        for (reading, is_heat) in [
+            (of(false, Some(81.0)), true),
+            (of(false, None), true),
+            (of(true, Some(81.0)), false),
+            // The voltage has just recovered.
+            (of(false, Some(50.0)), false),
+        ] {
+            assert_eq!(reading.is_slowed_by_heat(), is_heat, "{reading:?}");
+            assert_eq!(reading.is_power_low(), !is_heat, "{reading:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_processor_has_a_temperature() {
+        let hottest = |zones: &[(&str, u32)]| {
+            let sys = tempfile::tempdir().unwrap();
+            for (at, (kind, temperature)) in zones.iter().enumerate() {
+                let zone = sys.path().join(format!("class/thermal/thermal_zone{at}"));
+                std::fs::create_dir_all(&zone).unwrap();
+                std::fs::write(zone.join("type"), format!("{kind}\n")).unwrap();
+                std::fs::write(zone.join("temp"), format!("{temperature}\n")).unwrap();
+            }
+            Health::open(sys.path()).read().celsius
+        };
+        // L4T on a Jetson Nano.
+        let nano = [
+            ("AO-therm", 41_500),
+            ("CPU-therm", 34_000),
+            ("GPU-therm", 33_000),
+            ("PLL-therm", 32_500),
+            ("PMIC-Die", 100_000),
+            ("thermal-fan-est", 133_500),
+        ];
+        assert_eq!(hottest(&nano), Some(34.0));
+        assert_eq!(hottest(&[nano[0], nano[4], nano[5]]), Some(41.5));
+        assert_eq!(hottest(&[("cpu-thermal", 61_000)]), Some(61.0));
+        let laptop = [("acpitz", 95_000), ("iwlwifi_1", 99_000)];
+        assert_eq!(hottest(&laptop), Some(95.0));
+        assert_eq!(hottest(&[laptop[0], ("x86_pkg_temp", 50_000)]), Some(50.0));
+        assert_eq!(hottest(&[nano[4]]), None);
+    }
+
     #[test]
     fn the_mailbox_is_queried_only_without_files_and_dropped_when_it_does_not_answer() {
         let folder = tempfile::tempdir().unwrap();

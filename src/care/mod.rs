@@ -42,6 +42,7 @@ pub struct Care {
     checked_at: Option<Instant>,
     power: Trouble,
     heat: Trouble,
+    is_slowed_by_heat: bool,
     memory: Trouble,
     /// One per display reported so far.
     displays: Vec<Trouble>,
@@ -61,6 +62,7 @@ impl Care {
             checked_at: None,
             power: Trouble::default(),
             heat: Trouble::default(),
+            is_slowed_by_heat: false,
             memory: Trouble::default(),
             displays: Vec::new(),
             boot: None,
@@ -217,14 +219,19 @@ impl Care {
             Action::Retry | Action::Reboot => "",
         };
         let heat = degrades(self.policy.hot.rule);
-        self.heat
-            .log(serial, "heat", &format_args!("{limit} °C or more{heat}"));
+        if self.is_slowed_by_heat {
+            let what = format_args!("the firmware has slowed the processor down{heat}");
+            self.heat.log(serial, "heat", &what);
+        } else {
+            self.heat
+                .log(serial, "heat", &format_args!("{limit} °C or more{heat}"));
+        }
         let power = degrades(self.policy.power_low);
         self.power.log(
             serial,
             "power",
             &format_args!(
-                "the supply's voltage is too low, or the board is throttled: use a stronger supply and a short cable{power}"
+                "the supply's voltage is too low: use a stronger supply and a short cable{power}"
             ),
         );
         let percent = self.policy.memory_low.at_percent;
@@ -248,9 +255,11 @@ impl Care {
     }
 
     fn note(&mut self, reading: Reading, usage: Usage) {
-        self.power.set(reading.undervoltage || reading.throttled);
+        self.power.set(reading.is_power_low());
+        self.is_slowed_by_heat = reading.is_slowed_by_heat();
         let limit = self.policy.hot.at_celsius;
         match reading.celsius {
+            _ if self.is_slowed_by_heat => self.heat.set(true),
             Some(celsius) if celsius >= limit => self.heat.set(true),
             Some(celsius) if celsius > limit - COOLER_CELSIUS => {}
             _ => self.heat.set(false),
@@ -356,11 +365,14 @@ mod tests {
         usage.live_bytes = 95 << 20;
         care.note(Reading::default(), usage);
         assert_eq!(words(&care).as_deref(), Some("low memory"));
-        let throttled = Reading {
-            throttled: true,
-            ..hot(99.0)
+        let mut slowed = Reading {
+            slowed: true,
+            ..hot(76.0)
         };
-        care.note(throttled, usage);
+        care.note(slowed, usage);
+        assert_eq!(words(&care).as_deref(), Some("hot"), "not the supply");
+        slowed.undervoltage = true;
+        care.note(slowed, usage);
         assert_eq!(words(&care).as_deref(), Some("low power"));
         assert_eq!(care.frame_period(), None, "the default only reports");
     }
