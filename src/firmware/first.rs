@@ -387,9 +387,10 @@ impl First {
                 ));
                 if watchdog.timeout < self.policy.watchdog {
                     self.journal.log(
-                        "the hardware allows no longer time; policy.watchdog_s in the board file is longer",
+                        "the hardware allows no longer time; it holds instead of policy.watchdog_s in the board file",
                     );
                 }
+                self.supervisor.hardware_allows(watchdog.timeout);
                 self.watchdog = Some(watchdog);
             }
             Err(error) if error.kind() == ErrorKind::NotFound && !self.are_modules_loaded => {}

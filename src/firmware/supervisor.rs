@@ -72,6 +72,8 @@ const NOT_THE_JOB: [&str; 2] = ["X_EYELET=waiting", "X_EYELET=unseen"];
 #[derive(Debug)]
 pub struct Supervisor {
     policy: Policy,
+    /// The longest time that the hardware watchdog allows.
+    hardware_limit: Option<Duration>,
     trial: Option<Trial>,
     phase: Phase,
     started_at: Duration,
@@ -95,6 +97,7 @@ impl Supervisor {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
+            hardware_limit: None,
             trial: None,
             phase: Phase::Ended {
                 start_at: Duration::ZERO,
@@ -112,6 +115,17 @@ impl Supervisor {
     /// The current policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The hardware watchdog resets the board after this long, whatever the policy says.
+    pub fn hardware_allows(&mut self, timeout: Duration) {
+        self.hardware_limit = Some(timeout).filter(|timeout| !timeout.is_zero());
+    }
+
+    /// The time without a finished frame after which the board is reset; zero: never.
+    fn watchdog(&self) -> Duration {
+        let limit = self.hardware_limit.unwrap_or(Duration::MAX);
+        self.policy.watchdog.min(limit)
     }
 
     /// The running slot is on trial.
@@ -237,7 +251,7 @@ impl Supervisor {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Duration) -> Vec<Order> {
-        let watchdog = self.policy.watchdog;
+        let watchdog = self.watchdog();
         let reason = match self.phase {
             Phase::Ended { start_at } if now >= start_at => return vec![Order::Start],
             Phase::Ended { .. } => None,
@@ -317,6 +331,36 @@ mod tests {
             assert_eq!(supervisor.tick(s(second)), [], "the hardware's turn");
         }
         assert_eq!(supervisor.tick(s(42)), [Order::Reboot(reason.into())]);
+    }
+
+    #[test]
+    fn a_watchdog_that_allows_less_than_the_policy_decides() {
+        let policy = Policy {
+            watchdog: s(60),
+            ..Policy::default()
+        };
+        let mut supervisor = Supervisor::new(policy.clone());
+        supervisor.hardware_allows(s(15));
+        supervisor.started(s(1));
+        supervisor.received("READY=1\nWATCHDOG=1", s(5));
+        assert_eq!(supervisor.tick(s(14)), []);
+        let reason = "watchdog: no finished frame for 15 s";
+        assert_eq!(supervisor.tick(s(15)), [Order::Keep(reason.into())]);
+        // In a trial and after it as well; one that allows more, or does not know, changes nothing.
+        for (timeout, expected) in [(15, 15), (90, 60), (0, 60)] {
+            let mut supervisor = Supervisor::new(policy.clone());
+            supervisor.begin_trial();
+            supervisor.hardware_allows(s(timeout));
+            assert_eq!(supervisor.watchdog(), s(expected));
+            supervisor.end_trial();
+            assert_eq!(supervisor.watchdog(), s(expected));
+        }
+        let mut never = Supervisor::new(Policy {
+            watchdog: Duration::ZERO,
+            ..policy
+        });
+        never.hardware_allows(s(15));
+        assert_eq!(never.watchdog(), Duration::ZERO);
     }
 
     #[test]
