@@ -7,7 +7,8 @@
 //!
 //! A slot on trial gets no second chance: the board leaves it, by a reset, as soon as its program ends once, or when no frame was
 //! finished within the start time or the watchdog's time, whatever the program waits for; a frame that no display shows does not
-//! count as finished. The trial has passed when frames were finished for the policy's trial time without a wait.
+//! count as finished, unless one was shown a moment ago. The trial has passed when frames were finished for the policy's trial time
+//! without a wait.
 //!
 //! All times are since kernel start.
 
@@ -22,6 +23,9 @@ const FEED_PERIOD: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A program that ran this long had a good start; the next pause is the first one again.
 const GOOD_RUN: Duration = Duration::from_secs(120);
+/// How long a slot on trial may show nothing once it has shown a frame: a display that could not be written to is opened again after
+/// 10 s, and one such fault is no failed update.
+const UNSEEN_PATIENCE: Duration = Duration::from_secs(30);
 /// If the hardware should have reset the board this long ago and did not, we reboot.
 const HARDWARE_GRACE: Duration = Duration::from_secs(3);
 
@@ -61,12 +65,15 @@ struct Trial {
     policy: Policy,
     /// Since when frames were finished without a wait.
     good_since: Option<Duration>,
+    /// When a frame was last finished and shown.
+    shown_at: Option<Duration>,
     is_passed: bool,
 }
 
 /// What a program adds to its heartbeat when it waits for a frame, and when no display shows the frame. The policy allows both,
 /// but a slot on trial must do better.
-const NOT_THE_JOB: [&str; 2] = ["X_EYELET=waiting", "X_EYELET=unseen"];
+const WAITING: &str = "X_EYELET=waiting";
+const UNSEEN: &str = "X_EYELET=unseen";
 
 /// Decides what to do when frames do not come.
 #[derive(Debug)]
@@ -136,6 +143,7 @@ impl Supervisor {
         self.trial = Some(Trial {
             policy: self.policy.clone(),
             good_since: None,
+            shown_at: None,
             is_passed: false,
         });
         self.policy.failures.action = Action::Reboot;
@@ -170,12 +178,15 @@ impl Supervisor {
     /// The program sent `words`, lines of `KEY=VALUE`.
     pub fn received(&mut self, words: &str, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
+        let says = |what: &str| words.lines().any(|line| line == what);
+        let is_good = !says(WAITING) && !says(UNSEEN);
         let mut counts = true;
         if let Some(trial) = &mut self.trial
-            && words.lines().any(|line| NOT_THE_JOB.contains(&line))
+            && !is_good
         {
             trial.good_since = None;
-            counts = false;
+            let was_shown = |at: Duration| now - at < UNSEEN_PATIENCE;
+            counts = says(UNSEEN) && trial.shown_at.is_some_and(was_shown);
         }
         for line in words.lines() {
             match (line.split_once('='), &mut self.phase) {
@@ -192,7 +203,8 @@ impl Supervisor {
                         orders.push(Order::Log("frames are being finished again".to_owned()));
                         orders.push(Order::Forget);
                     }
-                    orders.extend(self.trial.as_mut().and_then(|trial| {
+                    orders.extend(self.trial.as_mut().filter(|_| is_good).and_then(|trial| {
+                        trial.shown_at = Some(now);
                         let since = *trial.good_since.get_or_insert(now);
                         let passes = !trial.is_passed && now - since >= self.policy.trial;
                         trial.is_passed |= passes;
@@ -547,6 +559,49 @@ mod tests {
         assert_eq!(supervisor.received(FIRST, s(5)), []);
         let orders = supervisor.received("STATUS=classifying\nWATCHDOG=1", s(10));
         assert_eq!(orders, [Order::Feed]);
+    }
+
+    #[test]
+    fn a_display_that_fails_once_in_a_trial_costs_the_time_and_not_the_update() {
+        const SHOWN: &str = "WATCHDOG=1";
+        const UNSEEN: &str = "WATCHDOG=1\nX_EYELET=unseen";
+        let policy = Policy {
+            trial: s(20),
+            ..Policy::default()
+        };
+        let begin = || {
+            let mut supervisor = on_trial(policy.clone());
+            supervisor.started(s(1));
+            supervisor.received("READY=1\nWATCHDOG=1", s(5));
+            assert_eq!(supervisor.received(SHOWN, s(15)), [Order::Feed]);
+            supervisor
+        };
+        // It is closed and opened again 10 s later, and electronic paper needs a few more.
+        let mut supervisor = begin();
+        for second in 16..30 {
+            assert_eq!(supervisor.received(UNSEEN, s(second)), [Order::Feed]);
+            assert_eq!(supervisor.tick(s(second)), []);
+        }
+        for second in 30..50 {
+            assert_eq!(supervisor.received(SHOWN, s(second)), [Order::Feed]);
+        }
+        let passed = supervisor.received(SHOWN, s(50));
+        assert_eq!(
+            passed,
+            [Order::Feed, Order::Confirm],
+            "the time starts over"
+        );
+        // One that stays away fails the trial.
+        let mut supervisor = begin();
+        let mut kept = None;
+        for second in 16..60 {
+            let fed = supervisor.received(UNSEEN, s(second));
+            assert_eq!(fed.is_empty(), second >= 45, "{second}");
+            if !supervisor.tick(s(second)).is_empty() {
+                kept.get_or_insert(second);
+            }
+        }
+        assert_eq!(kept, Some(54));
     }
 
     #[test]
