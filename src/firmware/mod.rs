@@ -18,6 +18,9 @@ pub mod card;
 mod child;
 pub mod command_line;
 pub mod data;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fake;
 mod first;
 pub mod identity;
 mod journal;

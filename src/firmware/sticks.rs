@@ -1,14 +1,15 @@
 //! Updates from USB sticks, where the board file allows them: a FAT volume with `eyelet-update.img` in its top folder, present at
 //! start or plugged in later.
 //!
-//! A system is written to the idle slot unless it is the running one or was tried from a stick before: one that failed its trial
-//! would otherwise be tried forever. If the running system has a public key, the image must be signed with it
+//! A system is written to the idle slot unless it is the running one or was tried from a stick before and did not pass: it would
+//! otherwise be tried forever. If the running system has a public key, the image must be signed with it
 //! ([`crate::update::signature`]). A disk with the signature of `eyelet image` does not count as a stick: an old card in a reader
 //! must not become the board's system.
 
 use super::card::{self, Disk};
 use super::keeper::Keeper;
 use super::slots::{Found, Slots};
+use crate::clock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,22 @@ use std::time::Duration;
 
 /// How often to look for disks.
 const PERIOD: Duration = Duration::from_secs(2);
+
+/// A stick that appears may need this long until its partitions are there and it can be read.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// A disk that is present, and what was seen on it.
+struct Seen {
+    disk: Disk,
+    sequence: String,
+    since: Duration,
+    /// What could be looked at.
+    volumes: Vec<PathBuf>,
+    /// An update was found, or it is too late for one to appear.
+    is_done: bool,
+    /// What was logged because of it.
+    complaints: Vec<String>,
+}
 
 /// Looks for updates.
 pub struct Sticks {
@@ -32,28 +49,62 @@ pub struct Sticks {
 impl Sticks {
     /// Checks each disk that is present or appears, until an update is installed; returns why the board must reboot.
     pub fn watch(&self, sys: &Path, dev: &Path, mut log: impl FnMut(&str)) -> String {
-        let mut seen: Vec<(Disk, String)> = Vec::new();
+        let mut seen = Vec::new();
         loop {
             std::thread::sleep(PERIOD);
-            if !self.is_settled.load(Ordering::Relaxed) {
-                continue;
-            }
-            let present: Vec<_> = self
-                .candidates(sys, dev)
-                .into_iter()
-                .map(|disk| (disk.clone(), sequence(sys, &disk)))
-                .collect();
-            seen.retain(|disk| present.contains(disk));
-            for disk in present {
-                if seen.contains(&disk) {
-                    continue;
-                }
-                seen.push(disk.clone());
-                if let Some(why) = self.look_at(&volumes(sys, &disk.0), &mut log) {
-                    return why;
-                }
+            if self.is_settled.load(Ordering::Relaxed)
+                && let Some(why) = self.look(&mut seen, sys, dev, clock::now(), &mut log)
+            {
+                return why;
             }
         }
+    }
+
+    /// One look at all disks. A disk is looked at when it appears, when its partitions change, and until it has had time to settle.
+    fn look(
+        &self,
+        seen: &mut Vec<Seen>,
+        sys: &Path,
+        dev: &Path,
+        now: Duration,
+        log: &mut impl FnMut(&str),
+    ) -> Option<String> {
+        let present: Vec<_> = self
+            .candidates(sys, dev)
+            .into_iter()
+            .map(|disk| (sequence(sys, &disk), disk))
+            .collect();
+        seen.retain(|it| {
+            let mut disks = present.iter();
+            disks.any(|(sequence, disk)| *sequence == it.sequence && *disk == it.disk)
+        });
+        for (sequence, disk) in present {
+            let volumes = volumes(sys, &disk);
+            let known = seen
+                .iter()
+                .position(|it| it.sequence == sequence && it.disk == disk);
+            let at = known.unwrap_or_else(|| {
+                seen.push(Seen {
+                    disk,
+                    sequence,
+                    since: now,
+                    volumes: Vec::new(),
+                    is_done: false,
+                    complaints: Vec::new(),
+                });
+                seen.len() - 1
+            });
+            let it = &mut seen[at];
+            if it.is_done && it.volumes == volumes {
+                continue;
+            }
+            it.is_done = now - it.since >= SETTLING;
+            it.volumes = volumes;
+            if let Some(why) = self.look_at(it, log) {
+                return Some(why);
+            }
+        }
+        None
     }
 
     /// Disks that have a medium and are neither the card nor another one like it.
@@ -70,12 +121,21 @@ impl Sticks {
             .collect()
     }
 
-    fn look_at(&self, volumes: &[PathBuf], log: &mut impl FnMut(&str)) -> Option<String> {
-        for volume in volumes {
+    fn look_at(&self, seen: &mut Seen, log: &mut impl FnMut(&str)) -> Option<String> {
+        for volume in &seen.volumes {
             match self.slots.find(volume) {
                 Ok(None) => {}
-                Ok(Some(found)) => return self.take(volume, &found, log),
-                Err(why) => log(&format!("no update: {why}")),
+                Ok(Some(found)) => {
+                    seen.is_done = true;
+                    return self.take(volume, &found, log);
+                }
+                Err(why) => {
+                    let line = format!("no update: {why}");
+                    if !seen.complaints.contains(&line) {
+                        log(&line);
+                        seen.complaints.push(line);
+                    }
+                }
             }
         }
         None
@@ -89,8 +149,15 @@ impl Sticks {
             log(&format!("system {version} on {place} is already running"));
             return None;
         }
-        // An unusable volume is formatted below.
-        let tried = self.keeper.tried().unwrap_or_default();
+        let tried = match self.keeper.tried() {
+            Ok(tried) => tried,
+            Err(why) => {
+                log(&format!(
+                    "no update: cannot tell whether system {version} on {place} was tried before: {why}"
+                ));
+                return None;
+            }
+        };
         if tried.contains(id) {
             log(&format!(
                 "system {version} on {place} was tried before and failed; it is not tried again"
@@ -162,11 +229,31 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::firmware::card::Kind;
+    use crate::firmware::fake::Program;
     use crate::slot::Slot;
     use crate::update::Chooser;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::process::Command;
+
+    /// Looks for sticks by `program`.
+    fn sticks(program: &Program) -> Sticks {
+        let card = Disk {
+            name: "mmcblk0".to_owned(),
+            device: "/dev/mmcblk0".into(),
+            kind: Kind::Mmc,
+        };
+        Sticks {
+            keeper: Keeper::new(&program.path, &card.partition(4)),
+            slots: Slots {
+                program: program.path.clone(),
+                card,
+                slot: Slot::A,
+                loader: Chooser::UBoot,
+                public_key: None,
+            },
+            running_id: "running".to_owned(),
+            is_settled: Arc::default(),
+        }
+    }
 
     /// Installs a stick that was read as `found` with a program that answers as `eyelet` does: it wrote the system `installed`,
     /// and `tried` was tried before. Returns the commands that it got, the log and the reason to reboot.
@@ -175,42 +262,14 @@ mod tests {
         tried: &str,
         fails: &str,
     ) -> (Vec<String>, Vec<String>, Option<String>) {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("eyelet");
-        let script = format!(
-            "#!/bin/sh\n\
-             echo \"$1 $2 $4 $5 $6\" >> {}/commands\n\
-             case \"$1 $2\" in\n\
+        let program = Program::new(&format!(
+            "case \"$1 $2\" in\n\
              \"{fails}\") exit 1;;\n\
              \"keep tried\") echo {tried};;\n\
              \"update \"*) echo {installed}; echo 'card: it is in slot b';;\n\
-             esac\n",
-            folder.path().display()
-        );
-        // Written by another process: one that was just written by this one cannot be run while another test forks.
-        let written = Command::new("sh")
-            .args(["-c", "printf %s \"$1\" > \"$2\"", "sh", &script])
-            .arg(&program)
-            .status();
-        assert!(written.unwrap().success());
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let card = Disk {
-            name: "mmcblk0".to_owned(),
-            device: "/dev/mmcblk0".into(),
-            kind: Kind::Mmc,
-        };
-        let sticks = Sticks {
-            keeper: Keeper::new(&program, &card.partition(4)),
-            slots: Slots {
-                program,
-                card,
-                slot: Slot::A,
-                loader: Chooser::UBoot,
-                public_key: None,
-            },
-            running_id: "running".to_owned(),
-            is_settled: Arc::default(),
-        };
+             esac"
+        ));
+        let sticks = sticks(&program);
         let found = Found {
             id: "found".to_owned(),
             version: "2".to_owned(),
@@ -219,8 +278,17 @@ mod tests {
         let why = sticks.take(Path::new("stick"), &found, &mut |line: &str| {
             lines.push(line.to_owned());
         });
-        let commands = fs::read_to_string(folder.path().join("commands")).unwrap();
-        (commands.lines().map(str::to_owned).collect(), lines, why)
+        let words = |line: String| {
+            let words: Vec<_> = line.split(' ').enumerate().collect();
+            let but_the_device = words.into_iter().filter(|(at, _)| *at != 2);
+            but_the_device
+                .map(|(_, word)| word)
+                .take(5)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let commands = program.commands().into_iter().map(words).collect();
+        (commands, lines, why)
     }
 
     const NOTHING: &str = "nothing";
@@ -231,9 +299,9 @@ mod tests {
         assert_eq!(
             commands,
             [
-                "keep tried   ",
+                "keep tried",
                 "update stick --loader u-boot --running",
-                "keep note-tried verified  ",
+                "keep note-tried verified",
                 "slots try-once --loader u-boot --slot",
             ]
         );
@@ -248,12 +316,16 @@ mod tests {
             assert!(lines.last().unwrap().contains("changed while it was read"));
             assert_eq!(why, None);
         }
-        assert_eq!(take("verified", "found", NOTHING).0, ["keep tried   "]);
+        assert_eq!(take("verified", "found", NOTHING).0, ["keep tried"]);
     }
 
     #[test]
     fn without_a_record_there_is_no_trial() {
         for (fails, words) in [
+            (
+                "keep tried",
+                "cannot tell whether system 2 on stick was tried",
+            ),
             ("keep note-tried", "the trial cannot be recorded"),
             ("slots try-once", "the trial cannot be requested"),
         ] {
@@ -263,5 +335,46 @@ mod tests {
             assert!(lines.last().unwrap().contains(words), "{lines:?}");
             assert_eq!(why, None);
         }
+    }
+
+    #[test]
+    fn a_stick_is_looked_at_until_it_has_settled_and_again_when_its_partitions_change() {
+        let program = Program::new(
+            "if [ $1$2 = slotsfind ] && [ -e $3 ]; then cat $3; [ -s $3 ] || exit 13; fi",
+        );
+        let place = |name: &str| program.folder.path().join(name);
+        let (sys, dev) = (place("sys"), place("dev"));
+        fs::create_dir_all(sys.join("block/sda/device")).unwrap();
+        fs::create_dir(&dev).unwrap();
+        let sticks = sticks(&program);
+        let (mut seen, mut lines) = (Vec::new(), Vec::new());
+        let mut look = |second| {
+            let log = &mut |line: &str| lines.push(line.to_owned());
+            let why = sticks.look(&mut seen, &sys, &dev, Duration::from_secs(second), log);
+            assert_eq!(why, None, "the running system");
+            lines.len()
+        };
+        assert_eq!(look(100), 0, "the kernel has not read its partitions");
+        // It still spins up, which is said once.
+        fs::create_dir_all(sys.join("block/sda/sda1/partition")).unwrap();
+        fs::write(dev.join("sda1"), "").unwrap();
+        assert_eq!(look(102), 1);
+        assert_eq!(look(104), 1);
+        fs::write(dev.join("sda1"), "running 2").unwrap();
+        assert_eq!(look(106), 2);
+        assert_eq!(look(108), 2, "found");
+        // New partitions are looked at even late.
+        fs::create_dir_all(sys.join("block/sda/sda2/partition")).unwrap();
+        assert_eq!(look(150), 3);
+        assert_eq!(look(152), 3);
+        // A stick without an update is left in peace.
+        fs::write(dev.join("sda1"), "").unwrap();
+        fs::write(sys.join("block/sda/diskseq"), "2").unwrap();
+        assert_eq!(look(200), 4);
+        assert_eq!(look(210), 4);
+        fs::write(dev.join("sda1"), "running 2").unwrap();
+        assert_eq!(look(212), 4);
+        assert!(lines[0].starts_with("no update: "), "{lines:?}");
+        assert!(lines[1].contains("is already running"), "{lines:?}");
     }
 }
