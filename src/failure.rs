@@ -33,6 +33,8 @@ pub enum Cause {
     Device = 13,
     /// The board file's policy wants a reboot, or whoever is to watch over the board cannot be reached.
     Policy = 14,
+    /// A board's data partition holds no usable volume. Only the hidden `eyelet keep` ends with it.
+    Volume = 15,
 }
 
 /// One fault: its cause, and one line that says what was tried, on what, and what to do next.

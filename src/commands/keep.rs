@@ -1,7 +1,7 @@
 //! `eyelet keep`: the data partition, used only by the first program (see `firmware::data`). Not in the list of commands.
 
 use super::print_line;
-use crate::firmware::data::{Data, LOG_BYTES};
+use crate::firmware::data::{Data, LOG_BYTES, is_unusable};
 use crate::{Cause, Failure};
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub struct Args {
     what: What,
     /// The data partition's block device
     device: PathBuf,
-    /// `put`: the reason; `note-tried`: the id
+    /// `put`: the reason; `note-tried`, `forget-tried`: the id
     #[arg(default_value = "")]
     reason: String,
 }
@@ -25,23 +25,29 @@ enum What {
     Put,
     /// Delete the reason
     Forget,
-    /// Format the volume
+    /// Format the volume; the record of tried systems is kept if it can be read
     Format,
     /// Print the ids of the systems that were tried
     Tried,
     /// Record that this one was tried
     NoteTried,
+    /// Remove this one from the record
+    ForgetTried,
 }
 
 /// Performs one operation on the data partition.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let fail = |error: io::Error| {
+    let because = |cause: Cause, error: io::Error| {
         Failure::new(
-            Cause::Device,
+            cause,
             format!("data partition {}: {error}", args.device.display()),
         )
     };
-    let data = Data::open(&args.device).map_err(fail)?;
+    let data = Data::open(&args.device).map_err(|error| because(Cause::Device, error))?;
+    let fail = |error: io::Error| match is_unusable(&error) {
+        true => because(Cause::Volume, error),
+        false => because(Cause::Device, error),
+    };
     match args.what {
         What::Tell => match data.reason().map_err(fail)? {
             Some(reason) => print_line(reason),
@@ -65,5 +71,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Ok(())
         }
         What::NoteTried => data.note_tried(&args.reason).map_err(fail),
+        What::ForgetTried => data.forget_tried(&args.reason).map_err(fail),
     }
 }

@@ -73,7 +73,7 @@ impl BringUp {
         };
         let program = Path::new(PROGRAM);
         let keeper = Keeper::new(program, &disk.partition(data::NUMBER));
-        let reason = keeper.take_reason(|line| self.log(line));
+        let reason = keeper.take_reason(|line| self.log(line)).ok().flatten();
         self.say(News::Data(Some(keeper.clone()), reason));
         let (Some(slot), Some(loader)) = (self.line.slot, self.line.loader) else {
             return;

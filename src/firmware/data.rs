@@ -1,15 +1,15 @@
 //! The data partition: the only place on the card that a running board ever writes, and only when something went wrong.
 //!
 //! It is a FAT volume, the fourth partition of the disk whose MBR has our signature ([`super::card`]). We read and write it
-//! through its block device and never mount it, so normal running does not touch it. An unusable volume is formatted again. All
-//! of this runs in a separate process (`eyelet keep`), because reading a damaged volume may never end; the first program sets a
-//! time limit and then formats the volume.
+//! through its block device and never mount it, so normal running does not touch it. An unusable volume is formatted again;
+//! nothing else is a reason for that. All of this runs in a separate process (`eyelet keep`) with a time limit, because reading a
+//! damaged volume may never end.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `reboot.txt` | why the board is about to reboot; deleted at the next start, once logged |
 //! | `last.log` | the log until then, at most [`LOG_BYTES`] |
-//! | `tried.txt` | the ids of the last [`TRIED`] systems that were put into the idle slot from a stick and tried |
+//! | `tried.txt` | the ids of the last [`TRIED`] systems that were tried from a stick, without those that passed |
 
 use crate::{fat_volume, mbr, named};
 use fatfs::{FileSystem, FormatVolumeOptions};
@@ -21,8 +21,8 @@ use std::path::Path;
 pub const NUMBER: u32 = 4;
 /// The log is saved up to this size.
 pub const LOG_BYTES: usize = 64 << 10;
-/// A reason is one line, so it is no longer than this.
-const REASON_BYTES: u64 = 1000;
+/// A reason is one line, cut to this length.
+const REASON_BYTES: usize = 1000;
 
 /// How many tried systems are remembered.
 pub const TRIED: usize = 16;
@@ -55,21 +55,13 @@ impl Data {
         Ok(Self { device })
     }
 
-    /// The saved reason for the last reboot. Writes nothing.
+    /// The saved reason for the last reboot; what a power cut left of it counts too. Writes nothing.
     ///
     /// # Errors
     /// The volume is unusable.
     pub fn reason(&self) -> io::Result<Option<String>> {
-        let volume = self.volume()?;
-        let mut text = String::new();
-        match volume.root_dir().open_file(REASON) {
-            Ok(file) => file.take(REASON_BYTES).read_to_string(&mut text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(Some(
-            text.lines().next().unwrap_or_default().trim().to_owned(),
-        ))
+        let text = read(&self.volume()?, REASON, REASON_BYTES)?;
+        Ok(text.map(|text| one_line(text.lines().next().unwrap_or_default())))
     }
 
     /// Saves `reason` and the end of `log`.
@@ -81,6 +73,7 @@ impl Data {
         let root = volume.root_dir();
         let end = &log[log.len().saturating_sub(LOG_BYTES)..];
         // The reason is written last: where it exists, the log is complete.
+        let reason = one_line(reason);
         for (name, contents) in [(LOG, end), (REASON, reason.as_bytes())] {
             let mut file = root.create_file(name)?;
             file.truncate()?;
@@ -111,14 +104,7 @@ impl Data {
     /// # Errors
     /// The volume is unusable.
     pub fn tried(&self) -> io::Result<Vec<String>> {
-        let volume = self.volume()?;
-        let mut text = String::new();
-        match volume.root_dir().open_file(TRIED_FILE) {
-            Ok(file) => file.take(LOG_BYTES as u64).read_to_string(&mut text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(text.lines().map(str::to_owned).collect())
+        tried(&self.volume()?)
     }
 
     /// Records that the system `id` was tried.
@@ -129,6 +115,24 @@ impl Data {
         let mut ids = self.tried()?;
         ids.retain(|known| known != id);
         ids.push(id.to_owned());
+        self.write_tried(&ids)
+    }
+
+    /// Removes the system `id` from the record: it passed its trial. Writes nothing if it is not in it.
+    ///
+    /// # Errors
+    /// The volume is unusable.
+    pub fn forget_tried(&self, id: &str) -> io::Result<()> {
+        let mut ids = self.tried()?;
+        let before = ids.len();
+        ids.retain(|known| known != id);
+        if ids.len() == before {
+            return Ok(());
+        }
+        self.write_tried(&ids)
+    }
+
+    fn write_tried(&self, ids: &[String]) -> io::Result<()> {
         let newest = &ids[ids.len().saturating_sub(TRIED)..];
         let volume = self.volume()?;
         {
@@ -142,11 +146,15 @@ impl Data {
         self.device.sync_all()
     }
 
-    /// Formats the volume: it is empty afterwards.
+    /// Formats the volume: it is empty afterwards, but for the record of tried systems if that can still be read.
     ///
     /// # Errors
     /// The system's error, or the device is too small for a volume.
     pub fn format(&self) -> io::Result<()> {
+        // The damage may be in another file.
+        let tried = fat_volume::open(self.device.try_clone()?, &[TRIED_FILE])
+            .and_then(|volume| tried(&volume))
+            .unwrap_or_default();
         let mut device = self.device.try_clone()?;
         let bytes = device.seek(SeekFrom::End(0))?;
         // No trace of an old volume may survive: its tables are at the beginning.
@@ -159,13 +167,48 @@ impl Data {
             .volume_label(LABEL)
             .total_sectors(sectors);
         fatfs::format_volume(&mut device, options)?;
-        self.device.sync_all()
+        self.device.sync_all()?;
+        if tried.is_empty() {
+            return Ok(());
+        }
+        self.write_tried(&tried)
     }
 
     fn volume(&self) -> io::Result<FileSystem<File>> {
         // Checked on opening, not when a reason must be saved: following a corrupt table then would take the time that is left.
         fat_volume::open(self.device.try_clone()?, &[REASON, LOG, TRIED_FILE])
     }
+}
+
+/// Whether an operation failed because of what the volume holds, so that formatting it helps: not when the system has an error,
+/// as it has for a disk that does not answer.
+pub fn is_unusable(error: &io::Error) -> bool {
+    error.raw_os_error().is_none() && error.kind() != io::ErrorKind::OutOfMemory
+}
+
+/// `reason` as it is saved: without line ends and other control characters, and cut between two characters.
+fn one_line(reason: &str) -> String {
+    let end = reason.floor_char_boundary(REASON_BYTES);
+    reason[..end]
+        .replace(char::is_control, " ")
+        .trim()
+        .to_owned()
+}
+
+/// The beginning of a file, at most `limit` bytes; `None` if it does not exist.
+fn read(volume: &FileSystem<File>, name: &str, limit: usize) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    match volume.root_dir().open_file(name) {
+        Ok(file) => file.take(limit as u64).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn tried(volume: &FileSystem<File>) -> io::Result<Vec<String>> {
+    let text = read(volume, TRIED_FILE, LOG_BYTES)?.unwrap_or_default();
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -223,6 +266,55 @@ mod tests {
         data.format().unwrap();
         data.keep("power", b"log\n").unwrap();
         assert_eq!(data.reason().unwrap().as_deref(), Some("power"));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_letters_and_what_a_power_cut_left_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = image(folder.path(), 8 << 20);
+        let data = Data::open(&path).unwrap();
+        data.format().unwrap();
+        let cut = "x".repeat(REASON_BYTES - 1);
+        data.keep(&format!("{cut}\u{b0}C"), b"log\n").unwrap();
+        assert_eq!(data.reason().unwrap(), Some(cut));
+        data.keep("one\nline\0", b"log\n").unwrap();
+        assert_eq!(data.reason().unwrap().as_deref(), Some("one line"));
+        let volume = data.volume().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let mut file = volume.root_dir().create_file(name).unwrap();
+            file.truncate().unwrap();
+            file.write_all(bytes).unwrap();
+        };
+        write(REASON, b"power \xff\xc2");
+        write(TRIED_FILE, b"id1\n\xc2");
+        volume.unmount().unwrap();
+        let torn = data.reason().unwrap().unwrap();
+        assert!(torn.starts_with("power"), "{torn}");
+        data.note_tried("id2").unwrap();
+        let tried = data.tried().unwrap();
+        assert_eq!((tried[0].as_str(), tried[2].as_str()), ("id1", "id2"));
+    }
+
+    #[test]
+    fn formatting_keeps_the_record_of_tried_systems_where_it_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = image(folder.path(), 8 << 20);
+        let data = Data::open(&path).unwrap();
+        data.format().unwrap();
+        data.note_tried("id1").unwrap();
+        data.note_tried("id2").unwrap();
+        data.keep("power", b"log\n").unwrap();
+        data.format().unwrap();
+        assert_eq!(data.reason().unwrap(), None);
+        assert_eq!(data.tried().unwrap(), ["id1", "id2"]);
+        data.forget_tried("id1").unwrap();
+        assert_eq!(data.tried().unwrap(), ["id2"]);
+        let before = std::fs::read(&path).unwrap();
+        data.forget_tried("id1").unwrap();
+        assert!(before == std::fs::read(&path).unwrap(), "nothing to remove");
+        std::fs::write(&path, vec![0xff; 8 << 20]).unwrap();
+        data.format().unwrap();
+        assert!(data.tried().unwrap().is_empty());
     }
 
     #[test]

@@ -263,7 +263,9 @@ impl First {
     fn keep(&mut self, reason: &str) {
         let log = self.journal.to_bytes();
         match self.keeper.clone() {
-            Some(keeper) => keeper.keep(reason, &log, |line| self.journal.log(line)),
+            Some(keeper) => {
+                keeper.keep(reason, &log, |line| self.journal.log(line));
+            }
             None => self.journal.log("no data partition to save the reason on"),
         }
     }

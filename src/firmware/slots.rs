@@ -141,7 +141,7 @@ impl Slots {
         arguments.extend(["--loader", self.loader.name()].map(OsStr::new));
         arguments.extend(more.iter().map(OsStr::new));
         let what = self.card.device.display().to_string();
-        child::run(&self.program, &arguments, &[], PATIENCE, &what)
+        Ok(child::run(&self.program, &arguments, &[], PATIENCE, &what)?)
     }
 }
 
@@ -159,5 +159,6 @@ pub fn id_in(program: &Path, disk: &Disk, slot: Slot) -> Result<String, String> 
         slot.as_ref(),
     ];
     let what = disk.device.display().to_string();
-    child::run(program, &arguments, &[], PATIENCE, &what).map(|id| id.trim().to_owned())
+    let id = child::run(program, &arguments, &[], PATIENCE, &what)?;
+    Ok(id.trim().to_owned())
 }
