@@ -7,6 +7,7 @@ use super::command_line::CommandLine;
 use super::keeper::Keeper;
 use super::slots::{self, Slots};
 use super::sticks::Sticks;
+use super::trial::Card;
 use super::{BOOT_FILE, MODULES, data, modules};
 use crate::care::boot::Modules;
 use crate::clock;
@@ -20,12 +21,51 @@ use std::time::Duration;
 
 /// This program's own file.
 pub const PROGRAM: &str = "/proc/self/exe";
-const SYS: &str = "/sys";
-const DEV: &str = "/dev";
 /// A card may appear a little after its driver was loaded.
 const CARD_PATIENCE: Duration = Duration::from_secs(3);
 /// Only the Raspberry Pi's own kernels have this device, and only they can ask its firmware for a trial boot.
-const PI_MAILBOX: &str = "/dev/vcio";
+const PI_MAILBOX: &str = "vcio";
+
+/// Where everything is.
+pub struct Machine {
+    /// This program's own file.
+    pub program: PathBuf,
+    /// The list of modules.
+    pub modules: PathBuf,
+    /// Passes the modules' load time to the classifier.
+    pub boot_file: PathBuf,
+    /// `/sys`
+    pub sys: PathBuf,
+    /// `/dev`
+    pub dev: PathBuf,
+    /// How long to wait for the card.
+    pub card_patience: Duration,
+}
+
+impl Machine {
+    /// The board that this program runs on.
+    pub fn this() -> Self {
+        Self {
+            program: PROGRAM.into(),
+            modules: MODULES.into(),
+            boot_file: BOOT_FILE.into(),
+            sys: "/sys".into(),
+            dev: "/dev".into(),
+            card_patience: CARD_PATIENCE,
+        }
+    }
+}
+
+/// What the data partition says of the last reboot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastReboot {
+    /// It was for this reason.
+    Because(String),
+    /// Nobody ordered it, or it could not be recorded.
+    Unrecorded,
+    /// The record cannot be read.
+    Unknown,
+}
 
 /// What the thread reports.
 pub enum News {
@@ -35,12 +75,12 @@ pub enum News {
     Loading(PathBuf),
     /// How many modules were loaded, and how long it took.
     Loaded(usize, Duration),
-    /// The data partition, if found, and the reason for the last reboot.
-    Data(Option<Keeper>, Option<String>),
+    /// The data partition, if found, and what it says.
+    Data(Option<(Keeper, LastReboot)>),
     /// The card's slots.
     Slots(Slots),
-    /// The running slot is on trial.
-    Trial,
+    /// What the card says of the running slot, on a Raspberry Pi.
+    Trial(Card),
     /// The slot on trial became the default, or why not.
     Confirmed(Result<(), String>),
     /// The board must reboot for this reason.
@@ -49,6 +89,8 @@ pub enum News {
 
 /// What the thread knows from the start.
 pub struct BringUp {
+    /// Where everything is.
+    pub machine: Machine,
     /// When the first program started, since kernel start.
     pub init_at: Duration,
     /// The kernel's command line.
@@ -68,18 +110,25 @@ impl BringUp {
     pub fn run(self) {
         self.load_modules();
         let Some(disk) = self.find_card() else {
-            self.say(News::Data(None, None));
+            self.say(News::Data(None));
+            self.say(News::Trial(Card::Silent(
+                "its card was not found".to_owned(),
+            )));
             return;
         };
-        let program = Path::new(PROGRAM);
+        let program = &self.machine.program;
         let keeper = Keeper::new(program, &disk.partition(data::NUMBER));
-        let reason = keeper.take_reason(|line| self.log(line)).ok().flatten();
-        self.say(News::Data(Some(keeper.clone()), reason));
+        let last = match keeper.take_reason(|line| self.log(line)) {
+            Ok(Some(reason)) => LastReboot::Because(reason),
+            Ok(None) => LastReboot::Unrecorded,
+            Err(_) => LastReboot::Unknown,
+        };
+        self.say(News::Data(Some((keeper.clone(), last))));
         let (Some(slot), Some(loader)) = (self.line.slot, self.line.loader) else {
             return;
         };
         let slots = Slots {
-            program: program.to_owned(),
+            program: program.clone(),
             card: disk,
             slot,
             loader,
@@ -96,7 +145,7 @@ impl BringUp {
                 running_id: system.id.clone(),
                 is_settled: Arc::clone(&self.is_settled),
             };
-            let why = sticks.watch(Path::new(SYS), Path::new(DEV), |line| self.log(line));
+            let why = sticks.watch(&self.machine.sys, &self.machine.dev, |line| self.log(line));
             self.say(News::Leave(why, End::Reboot));
         }
     }
@@ -116,15 +165,16 @@ impl BringUp {
             self.say(News::Loading(module.to_owned()));
             modules::load(module, options)
         };
-        let count = modules::load_all(Path::new(MODULES), load, |line| self.log(line));
+        let count = modules::load_all(&self.machine.modules, load, |line| self.log(line));
         let took = clock::now().saturating_sub(began);
         let text = Modules {
             init_at: self.init_at,
             took,
         }
         .to_text();
-        if let Err(error) = std::fs::write(BOOT_FILE, text) {
-            self.log(&format!("cannot write {BOOT_FILE}: {error}"));
+        let file = &self.machine.boot_file;
+        if let Err(error) = std::fs::write(file, text) {
+            self.log(&format!("cannot write {}: {error}", file.display()));
         }
         self.say(News::Loaded(count, took));
     }
@@ -141,8 +191,8 @@ impl BringUp {
         };
         let began = clock::now();
         loop {
-            let is_late = clock::now().saturating_sub(began) > CARD_PATIENCE;
-            let candidates = card::ours(Path::new(SYS), Path::new(DEV));
+            let is_late = clock::now().saturating_sub(began) > self.machine.card_patience;
+            let candidates = card::ours(&self.machine.sys, &self.machine.dev);
             let found = card::choose(&candidates, booted, is_late, |disk| {
                 self.holds_this_system(disk)
             });
@@ -163,7 +213,7 @@ impl BringUp {
         let (Some(system), Some(slot)) = (&self.system, self.line.slot) else {
             return true;
         };
-        slots::id_in(Path::new(PROGRAM), disk, slot).is_ok_and(|id| id == system.id)
+        slots::id_in(&self.machine.program, disk, slot).is_ok_and(|id| id == system.id)
     }
 
     /// The Raspberry Pi's firmware does not read our file, so the first program does what `boot.scr` does elsewhere. Returns true
@@ -174,16 +224,17 @@ impl BringUp {
             Err(why) => {
                 // It may be on trial, and then the other slot must not be written.
                 self.is_settled.store(false, Ordering::Relaxed);
-                self.log(&format!("cannot tell whether a slot is on trial: {why}"));
+                self.say(News::Trial(Card::Silent(why)));
                 return false;
             }
         };
         if slots.slot != current {
             // Set here, not when the loop gets the message: sticks are looked for next.
             self.is_settled.store(false, Ordering::Relaxed);
-            self.say(News::Trial);
+            self.say(News::Trial(Card::Trial));
             return false;
         }
+        self.say(News::Trial(Card::Default));
         let Some(waiting) = waiting.filter(|waiting| *waiting != current) else {
             return false;
         };
@@ -194,7 +245,7 @@ impl BringUp {
             ));
             return false;
         }
-        if !Path::new(PI_MAILBOX).exists() {
+        if !self.machine.dev.join(PI_MAILBOX).exists() {
             self.log(&format!(
                 "slot {} cannot be tried: this kernel cannot ask the Raspberry Pi's firmware for it",
                 waiting.letter()
@@ -206,5 +257,87 @@ impl BringUp {
         let why = format!("update: trying slot {}", waiting.letter());
         self.say(News::Leave(why, end));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::firmware::fake::Program;
+    use crate::mbr;
+    use std::fs;
+    use std::sync::mpsc::channel;
+
+    /// What the thread reports on a Raspberry Pi with or without a card, whose program runs `script` and whose slot B runs.
+    fn reports(has_card: bool, script: &str) -> Vec<News> {
+        let program = Program::new(script);
+        let place = |name: &str| program.folder.path().join(name);
+        if has_card {
+            let card = place("sys/block/mmcblk0");
+            fs::create_dir_all(card.join("device")).unwrap();
+            fs::create_dir_all(card.join("mmcblk0p4")).unwrap();
+            fs::create_dir_all(place("dev")).unwrap();
+            let mut sector = [0; 512];
+            sector[440..444].copy_from_slice(&mbr::EYELET_DISK_ID.to_le_bytes());
+            sector[510..].copy_from_slice(&[0x55, 0xaa]);
+            fs::write(place("dev/mmcblk0"), sector).unwrap();
+        }
+        let (news, reports) = channel();
+        let bring_up = BringUp {
+            machine: Machine {
+                program: program.path.clone(),
+                modules: place("modules"),
+                boot_file: place("boot"),
+                sys: place("sys"),
+                dev: place("dev"),
+                card_patience: Duration::ZERO,
+            },
+            init_at: clock::now(),
+            line: CommandLine::of_text("eyelet.slot=b eyelet.loader=pi"),
+            system: None,
+            takes_sticks: false,
+            is_settled: Arc::new(AtomicBool::new(true)),
+            news,
+        };
+        bring_up.run();
+        reports.iter().collect()
+    }
+
+    #[test]
+    fn on_a_pi_it_is_always_said_what_the_card_says_of_a_trial() {
+        let said = |has_card, script: &str| -> Vec<Card> {
+            let trials = reports(has_card, script)
+                .into_iter()
+                .filter_map(|news| match news {
+                    News::Trial(card) => Some(card),
+                    _ => None,
+                });
+            trials.collect()
+        };
+        let silent = |why: &str| [Card::Silent(why.to_owned())];
+        assert_eq!(said(false, ""), silent("its card was not found"));
+        let current = |does: &str| format!("if [ $2 = current ]; then {does}; fi");
+        let fails = current("echo 'eyelet: no answer' >&2; exit 13");
+        assert_eq!(said(true, &fails), silent("no answer"));
+        assert_eq!(said(true, &current("echo a")), [Card::Trial]);
+        assert_eq!(said(true, &current("echo b")), [Card::Default]);
+    }
+
+    #[test]
+    fn the_last_reboot_has_a_reason_none_or_an_unknown_one() {
+        let last = |does: &str| {
+            let script = format!("if [ $2 = tell ]; then {does}; fi");
+            let mut all = reports(true, &script)
+                .into_iter()
+                .filter_map(|news| match news {
+                    News::Data(found) => Some(found.unwrap().1),
+                    _ => None,
+                });
+            all.next().unwrap()
+        };
+        assert_eq!(last("echo why"), LastReboot::Because("why".to_owned()));
+        assert_eq!(last("exit 0"), LastReboot::Unrecorded);
+        assert_eq!(last("exit 13"), LastReboot::Unknown);
     }
 }

@@ -1,12 +1,14 @@
 //! The first program's loop: starts the classifier, listens to it, and carries out what [`super::supervisor`] decides.
 
-use super::bring_up::{BringUp, News, PROGRAM};
+use super::bring_up::{BringUp, LastReboot, Machine, News, PROGRAM};
 use super::command_line::CommandLine;
+use super::errands::{Departure, Errands};
 use super::journal::Journal;
 use super::keeper::Keeper;
 use super::shell::Shell;
 use super::slots::Slots;
 use super::supervisor::{Order, Supervisor};
+use super::trial::{Change, Trial};
 use super::watchdog::Watchdog;
 use super::{BOOT_FILE, End, Settings};
 use crate::board::policy::Policy;
@@ -34,8 +36,6 @@ const TICK: Duration = Duration::from_millis(100);
 const PIECES: usize = 32;
 /// A module that takes longer is logged.
 const SLOW_MODULE: Duration = Duration::from_secs(3);
-/// A reboot waits this long for the data partition, to save its reason there.
-const KEEP_PATIENCE: Duration = Duration::from_secs(6);
 /// How long a program that was told to exit may take: it blanks electronic paper to white, which takes two refreshes.
 const END_PATIENCE: Duration = Duration::from_secs(12);
 
@@ -54,15 +54,17 @@ pub struct First {
     are_modules_loaded: bool,
     /// The module being loaded, and since when; `None` once it was logged.
     loading: Option<(PathBuf, Duration)>,
-    keeper: Option<Keeper>,
+    /// Writes to the data partition, once that was found.
+    errands: Option<Errands>,
     slots: Option<Slots>,
+    /// The running system's id, if it identifies itself.
+    running_id: Option<String>,
     shell: Option<Shell>,
     /// The search for the card is over, whether or not it was found.
     is_card_search_over: bool,
-    /// The slot on trial has worked for long enough, and is not confirmed yet.
-    is_trial_passed: bool,
-    /// Why the board must reboot, and since when.
-    due_reboot: Option<(String, Duration)>,
+    trial: Trial,
+    /// The shutdown that is due.
+    departure: Option<Departure>,
     /// The running system is not on trial.
     is_settled: Arc<AtomicBool>,
     reboot: Arc<AtomicBool>,
@@ -89,15 +91,18 @@ impl First {
         mut journal: Journal,
         settings: Settings,
         line: CommandLine,
+        trial: Trial,
         system: Option<System>,
     ) -> io::Result<Self> {
         let init_at = clock::now();
+        let running_id = system.as_ref().map(|system| system.id.clone());
         std::fs::create_dir_all("/run/eyelet")?;
         let notify = UnixDatagram::bind(NOTIFY)?;
         notify.set_nonblocking(true)?;
         let (sender, news) = channel();
-        let is_settled = Arc::new(AtomicBool::new(!line.is_trial));
+        let is_settled = Arc::new(AtomicBool::new(!trial.is_certain()));
         let bring_up = BringUp {
+            machine: Machine::this(),
             init_at,
             line: line.clone(),
             system,
@@ -124,7 +129,7 @@ impl First {
             }
         }
         let mut supervisor = Supervisor::new(settings.policy);
-        if line.is_trial {
+        if trial.is_certain() {
             supervisor.begin_trial();
         }
         Ok(Self {
@@ -139,12 +144,13 @@ impl First {
             watchdog: None,
             are_modules_loaded: false,
             loading: None,
-            keeper: None,
+            errands: None,
             slots: None,
+            running_id,
             shell: settings.has_shell.then(Shell::of_this_board),
             is_card_search_over: false,
-            is_trial_passed: false,
-            due_reboot: None,
+            trial,
+            departure: None,
             is_settled,
             reboot,
             power_off,
@@ -160,19 +166,16 @@ impl First {
             if self.power_off.load(Ordering::Relaxed) {
                 return self.leave("asked to power off", End::PowerOff);
             }
-            if let Some((why, end)) = self.read_news() {
-                self.keep(&why);
-                return self.leave(&why, end);
+            self.read_news();
+            if let Some(end) = self.depart() {
+                return end;
             }
-            // Enough frames may have been finished before the card was found.
-            if self.is_trial_passed && self.is_card_search_over {
-                self.is_trial_passed = false;
+            let now = clock::now();
+            if self.trial.wants_confirmation(self.is_card_search_over, now) {
                 self.confirm();
             }
-            if let Some(reason) = self.take_due_reboot() {
-                self.keep(&reason);
-                return self.leave(&reason, End::Reboot);
-            }
+            let change = self.trial.tick(now);
+            self.supervise(change);
             self.log_slow_module();
             self.open_watchdog();
             if let Some(line) = self.shell.as_mut().and_then(Shell::keep_running) {
@@ -181,12 +184,14 @@ impl First {
             self.read_output();
             let mut orders = VecDeque::from(self.receive());
             orders.extend(self.reap());
-            orders.extend(self.supervisor.tick(clock::now()));
+            if self.departure.is_none() {
+                orders.extend(self.supervisor.tick(clock::now()));
+            }
             while let Some(order) = orders.pop_front() {
                 if order == Order::Start {
                     orders.extend(self.start());
-                } else if let Some(end) = self.execute(order) {
-                    return end;
+                } else {
+                    self.execute(order);
                 }
             }
             self.journal.show();
@@ -194,33 +199,46 @@ impl First {
         }
     }
 
-    fn execute(&mut self, order: Order) -> Option<End> {
+    fn execute(&mut self, order: Order) {
         match order {
             Order::Feed => self.feed(),
             Order::Start => {}
             Order::Log(line) => self.journal.log(&line),
+            // The reason of the shutdown that is due must stay.
+            Order::Keep(_) | Order::Forget if self.departure.is_some() => {}
+            Order::Keep(reason) if self.watchdog.is_none() => {
+                self.journal.log(&format!(
+                    "{reason}; no hardware watchdog: rebooting by software"
+                ));
+                self.departure = Some(Departure::new(reason, End::Reboot, clock::now()));
+            }
             Order::Keep(reason) => {
                 self.journal
                     .log(&format!("{reason}; the watchdog will reset the board"));
-                self.keep(&reason);
-                if self.watchdog.is_none() {
-                    self.journal
-                        .log("no hardware watchdog: rebooting by software");
-                    return Some(self.leave(&reason, End::Reboot));
+                match &self.errands {
+                    Some(errands) => drop(errands.keep(&reason, self.journal.to_bytes())),
+                    None => self.journal.log("no data partition to save the reason on"),
                 }
             }
-            Order::Forget => {
-                if let Some(keeper) = self.keeper.clone() {
-                    keeper.forget(|line| self.journal.log(line));
-                }
-            }
-            Order::Confirm => self.is_trial_passed = true,
+            Order::Forget => self.forget(),
+            Order::Confirm => self.trial.passed(clock::now()),
             Order::Reboot(reason) => {
-                self.feed();
-                self.due_reboot.get_or_insert((reason, clock::now()));
+                let departure = || Departure::new(reason, End::Reboot, clock::now());
+                self.departure.get_or_insert_with(departure);
             }
         }
-        None
+    }
+
+    /// Supervises as in a trial, or no longer.
+    fn supervise(&mut self, change: Option<Change>) {
+        match change {
+            Some(Change::Begin(line)) => {
+                self.supervisor.begin_trial();
+                self.journal.log(&line);
+            }
+            Some(Change::End) => self.supervisor.end_trial(),
+            None => {}
+        }
     }
 
     /// The slot on trial has proved itself. A slow card may take seconds to confirm it, and the watchdog must be fed meanwhile,
@@ -247,26 +265,81 @@ impl First {
         self.journal.log(&format!(
             "trial passed: frames were finished for {seconds} s; this slot boots by default from now on"
         ));
+        self.trial.settle();
         self.supervisor.end_trial();
+        // Once it was replaced, a stick may bring it back.
+        if let (Some(errands), Some(id)) = (&self.errands, &self.running_id) {
+            errands.forget_tried(id);
+        }
         self.is_settled.store(true, Ordering::Relaxed);
     }
 
-    /// The reason of a reboot that is ready to happen. A program may fail before the data partition is found; we wait a little
-    /// for it, so that the next start can report the reason.
-    fn take_due_reboot(&mut self) -> Option<String> {
-        let can_be_kept = self.keeper.is_some() || self.is_card_search_over;
-        self.due_reboot
-            .take_if(|(_, since)| can_be_kept || clock::now() - *since > KEEP_PATIENCE)
-            .map(|(reason, _)| reason)
+    /// The slot on trial did not become the default.
+    fn is_not_confirmed(&mut self, why: &str) {
+        let line = format!("cannot confirm the slot on trial: {why}");
+        if self.trial.cannot_be_confirmed() {
+            let departure = Departure::new(line, End::Reboot, clock::now());
+            self.departure = Some(departure);
+            return;
+        }
+        self.journal.log(&format!(
+            "{line}; frames are finished, so the board stays up, but if this is a trial the next start is the old system"
+        ));
+        self.supervisor.end_trial();
     }
 
-    fn keep(&mut self, reason: &str) {
-        let log = self.journal.to_bytes();
-        match self.keeper.clone() {
-            Some(keeper) => {
-                keeper.keep(reason, &log, |line| self.journal.log(line));
+    /// Carries out the shutdown that is due, once its reason is saved or cannot be.
+    fn depart(&mut self) -> Option<End> {
+        let mut departure = self.departure.take()?;
+        // Nothing else feeds the watchdog meanwhile, and all of it has a time limit.
+        self.feed();
+        let now = clock::now();
+        let log = || self.journal.to_bytes();
+        let is_saved =
+            departure.is_saved(self.errands.as_ref(), self.is_card_search_over, now, log);
+        let Some(is_saved) = is_saved else {
+            self.departure = Some(departure);
+            return None;
+        };
+        // If it was not saved, one of them says why.
+        self.read_news();
+        let reason = departure.reason;
+        if !is_saved && self.errands.is_none() {
+            self.journal.log("no data partition to save the reason on");
+        }
+        if !is_saved && self.supervisor.stays_up(&reason, now) {
+            self.journal.log(&format!(
+                "{reason}; not rebooting, because the next start would not know that and might do so for ever; \
+                 restarting the program instead"
+            ));
+            self.forget();
+            return None;
+        }
+        Some(self.leave(&reason, departure.end))
+    }
+
+    /// Deletes the reason for a reboot that does not come.
+    fn forget(&self) {
+        if let Some(errands) = &self.errands {
+            errands.forget();
+        }
+    }
+
+    /// The data partition was found.
+    fn use_data(&mut self, keeper: Keeper) {
+        let sender = self.sender.clone();
+        let log = move |line: &str| {
+            // If the receiver is gone, the loop has ended and the board shuts down.
+            let _ = sender.send(News::Line(line.to_owned()));
+        };
+        match Errands::begin(keeper, log) {
+            Ok(errands) => self.errands = Some(errands),
+            Err(error) => {
+                self.is_card_search_over = true;
+                self.journal.log(&format!(
+                    "the data partition cannot be used: cannot start a thread: {error}"
+                ));
             }
-            None => self.journal.log("no data partition to save the reason on"),
         }
     }
 
@@ -306,8 +379,8 @@ impl First {
         end
     }
 
-    /// Handles messages from the other thread; returns why and how to shut down, if one of them asks for it.
-    fn read_news(&mut self) -> Option<(String, End)> {
+    /// Handles messages from the other threads.
+    fn read_news(&mut self) {
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Line(line) => self.journal.log(&line),
@@ -319,34 +392,36 @@ impl First {
                     self.journal
                         .log(&format!("{count} modules loaded in {seconds:.2} s"));
                 }
-                News::Data(keeper, reason) => {
-                    if keeper.is_none() {
-                        self.is_card_search_over = true;
-                        self.journal
-                            .log("no data partition: the reason for a reboot cannot be saved");
-                    }
-                    self.keeper = keeper;
+                News::Data(found) => {
                     self.open_watchdog();
-                    self.log_last_reboot(reason);
+                    match found {
+                        Some((keeper, last)) => {
+                            self.use_data(keeper);
+                            self.log_last_reboot(last);
+                        }
+                        None => {
+                            self.is_card_search_over = true;
+                            self.journal
+                                .log("no data partition: the reason for a reboot cannot be saved");
+                            self.log_last_reboot(LastReboot::Unrecorded);
+                        }
+                    }
                 }
                 News::Slots(slots) => {
                     self.slots = Some(slots);
                     self.is_card_search_over = true;
                 }
-                News::Trial => {
-                    self.supervisor.begin_trial();
-                    self.journal
-                        .log("this slot is on trial: it does not boot by default yet");
+                News::Trial(card) => {
+                    let change = self.trial.learn(card);
+                    self.supervise(change);
                 }
                 News::Confirmed(Ok(())) => self.settle(),
-                News::Confirmed(Err(why)) => {
-                    let why = format!("cannot confirm the slot on trial: {why}");
-                    return Some((why, End::Reboot));
+                News::Confirmed(Err(why)) => self.is_not_confirmed(&why),
+                News::Leave(why, end) => {
+                    self.departure = Some(Departure::new(why, end, clock::now()));
                 }
-                News::Leave(why, end) => return Some((why, end)),
             }
         }
-        None
     }
 
     /// A driver that finds its hardware stuck may hold up all modules after it; the log must show that.
@@ -360,18 +435,24 @@ impl First {
         }
     }
 
-    fn log_last_reboot(&mut self, reason: Option<String>) {
+    fn log_last_reboot(&mut self, last: LastReboot) {
         let by_watchdog = self
             .watchdog
             .as_ref()
             .is_some_and(Watchdog::has_reset_the_board);
-        let why = match reason {
-            Some(reason) => {
+        let why = match last {
+            LastReboot::Because(reason) => {
                 self.supervisor.was_rebooted_for(&reason);
                 reason
             }
-            None if by_watchdog => "watchdog: the kernel or the first program hung".to_owned(),
-            None => "power, or an external reset".to_owned(),
+            LastReboot::Unknown => {
+                self.supervisor.was_rebooted_for_an_unknown_reason();
+                "unknown, its record could not be read".to_owned()
+            }
+            LastReboot::Unrecorded if by_watchdog => {
+                "watchdog: the kernel or the first program hung".to_owned()
+            }
+            LastReboot::Unrecorded => "power, or an external reset".to_owned(),
         };
         self.journal.log(&format!("last reboot: {why}"));
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! kernel -> /init: mounts, console ---- loop: listens, feeds the watchdog, restarts, reboots
 //!                    |          '--- thread: loads modules in order, then reads the data partition and the last reboot's reason
+//!                    |--- thread: writes to the data partition, when there is something to write
 //!                    '--- eyelet run: loads the model meanwhile; camera, display, frames; sends WATCHDOG=1 for each
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod card;
 mod child;
 pub mod command_line;
 pub mod data;
+mod errands;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fake;
@@ -32,11 +34,13 @@ pub mod shell;
 pub mod slots;
 mod sticks;
 pub mod supervisor;
+pub mod trial;
 pub mod watchdog;
 
 use crate::board::Board;
 use crate::board::choose::Places;
 use crate::board::policy::Policy;
+use crate::clock;
 use crate::data_roots::DataRoots;
 use crate::update::System;
 use command_line::CommandLine;
@@ -45,6 +49,7 @@ use journal::Journal;
 use std::ffi::CString;
 use std::path::Path;
 use std::time::Duration;
+use trial::Trial;
 
 /// The list of modules.
 const MODULES: &str = "/etc/eyelet/modules";
@@ -52,6 +57,9 @@ const MODULES: &str = "/etc/eyelet/modules";
 const MANIFEST: &str = "/etc/eyelet/manifest.json";
 /// The file that passes the modules' load time to the classifier.
 const BOOT_FILE: &str = "/run/eyelet/boot";
+
+/// How long the disks may take before a reboot. Everything that matters was written through when its command ended.
+const SYNC_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How the board shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +95,14 @@ pub fn run() -> ! {
     // SAFETY: the call takes no pointers. From now on Ctrl-Alt-Del is a signal to this process.
     unsafe { libc::reboot(libc::LINUX_REBOOT_CMD_CAD_OFF) };
     let line = CommandLine::of_text(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    let trial = Trial::new(&line, Path::new(trial::OF_FIRMWARE), clock::now());
     let system = system(&mut journal);
-    log_start(&mut journal, &line, system.as_ref());
+    log_start(&mut journal, &line, trial.is_certain(), system.as_ref());
     let settings = settings(&mut journal);
     if let (true, Some(system)) = (settings.takes_sticks, &system) {
         log_update_key(&mut journal, system);
     }
-    match First::begin(journal, settings, line, system) {
+    match First::begin(journal, settings, line, trial, system) {
         Ok(mut first) => end(first.run()),
         Err(error) => {
             eprintln!("init: cannot start: {error}; rebooting in 10 s");
@@ -115,8 +124,8 @@ fn system(journal: &mut Journal) -> Option<System> {
     }
 }
 
-fn log_start(journal: &mut Journal, line: &CommandLine, system: Option<&System>) {
-    let slot = match (line.slot, line.is_trial) {
+fn log_start(journal: &mut Journal, line: &CommandLine, is_trial: bool, system: Option<&System>) {
+    let slot = match (line.slot, is_trial) {
         (Some(slot), true) => format!(", slot {} on trial", slot.letter()),
         (Some(slot), false) => format!(", slot {}", slot.letter()),
         (None, _) => String::new(),
@@ -177,6 +186,20 @@ fn settings(journal: &mut Journal) -> Settings {
     }
 }
 
+/// Writes to the disks what has not been written yet. A disk that does not answer is not waited for.
+fn sync() {
+    let (done, wait) = std::sync::mpsc::channel();
+    let sync = move || {
+        // SAFETY: the call takes no pointers.
+        unsafe { libc::sync() };
+        // If nobody waits any more, the machine reboots.
+        let _ = done.send(());
+    };
+    if std::thread::Builder::new().spawn(sync).is_ok() {
+        let _ = wait.recv_timeout(SYNC_PATIENCE);
+    }
+}
+
 /// Reboots or powers off the machine.
 fn end(end: End) -> ! {
     let command = match end {
@@ -185,8 +208,7 @@ fn end(end: End) -> ! {
     };
     // Let the console show its last lines first.
     std::thread::sleep(Duration::from_millis(200));
-    // SAFETY: the call takes no pointers.
-    unsafe { libc::sync() };
+    sync();
     if let End::RebootWith(words) = end
         && let Ok(words) = CString::new(words)
     {

@@ -166,6 +166,25 @@ impl Supervisor {
         self.reboot_did_not_help = self.trial.is_none() && reason.starts_with(ENDED);
     }
 
+    /// Why the board was rebooted cannot be read. It may have been the program.
+    pub fn was_rebooted_for_an_unknown_reason(&mut self) {
+        self.reboot_did_not_help = self.trial.is_none();
+    }
+
+    /// A reboot was ordered and its reason could not be saved. Returns whether the board stays up and the program is restarted
+    /// instead: when it ended too often, because the next start would not know that a reboot did not help.
+    pub fn stays_up(&mut self, reason: &str, now: Duration) -> bool {
+        let stays = reason.starts_with(ENDED);
+        if stays {
+            self.reboot_did_not_help = true;
+            self.failing_since = None;
+            self.phase = Phase::Ended {
+                start_at: now + self.pause,
+            };
+        }
+        stays
+    }
+
     /// The program was started.
     pub fn started(&mut self, now: Duration) {
         self.started_at = now;
@@ -465,6 +484,10 @@ mod tests {
             matches!(&orders[..], [Order::Reboot(_)]),
             "it had worked: {orders:?}"
         );
+        // What cannot be read may have been the same.
+        supervisor.was_rebooted_for_an_unknown_reason();
+        let orders = supervisor.ended("x", Some(4), s(102));
+        assert!(matches!(&orders[..], [Order::Log(_)]), "{orders:?}");
         let mut policy = Policy::default();
         policy.failures.action = Action::Retry;
         let mut supervisor = Supervisor::new(policy);
@@ -476,6 +499,35 @@ mod tests {
             ));
         }
         assert_eq!(supervisor.ends.len(), 10, "bounded");
+    }
+
+    /// Without a data partition no start knows why the one before ended.
+    #[test]
+    fn a_reboot_whose_reason_is_not_saved_is_not_repeated_for_ever() {
+        let mut supervisor = Supervisor::new(Policy::default());
+        let mut reboots = 0;
+        for run in 0..100 {
+            supervisor.started(s(run));
+            for order in supervisor.ended("x", Some(4), s(run)) {
+                if let Order::Reboot(reason) = order {
+                    reboots += 1;
+                    assert!(supervisor.stays_up(&reason, s(run)));
+                    assert_eq!(supervisor.tick(s(run + 31)), [Order::Start]);
+                }
+            }
+        }
+        assert_eq!(reboots, 1, "wanted once, and not carried out");
+        supervisor.started(s(200));
+        supervisor.received("READY=1", s(200));
+        let orders = supervisor.ended("x", Some(4), s(200));
+        assert!(matches!(&orders[..], [Order::Reboot(_)]), "it had worked");
+        for other in [
+            "policy: camera lost for 120 s",
+            "watchdog: no frame",
+            "the slot on trial failed: x",
+        ] {
+            assert!(!supervisor.stays_up(other, s(201)), "{other}");
+        }
     }
 
     fn on_trial(policy: Policy) -> Supervisor {

@@ -183,6 +183,27 @@ fn a_good_update_is_kept() {
     assert_eq!(before, [sha256(&stick), sha256(&twin)]);
 }
 
+/// The way back: a system that passed its trial is taken again, as often as its owner likes.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test update -- --ignored`"]
+fn a_system_that_passed_its_trial_comes_back_by_stick() {
+    let _alone = alone();
+    let Some(inputs) = inputs() else { return };
+    let board = sound_board();
+    let card = image(&inputs, &board, "one");
+    let (one, two) = (image(&inputs, &board, "one"), image(&inputs, &board, "two"));
+    let sticks = Sticks::new();
+    for (new, name, slot) in [(&two, "two", "b"), (&one, "one", "a"), (&two, "two", "b")] {
+        let stick = sticks.with(new);
+        let mut console = boot(&inputs, &card, &[&stick]);
+        console.wait_for(&format!("update: writing system {name} from"), PATIENCE);
+        console.wait_for(&format!("slot {slot} on trial, system {name} ("), PATIENCE);
+        console.wait_for("trial passed", PATIENCE);
+        // The record is written before sticks are looked at again.
+        console.wait_for("is already running", PATIENCE);
+    }
+}
+
 /// Boots `card` with `new` on a stick until it is tried, waits for `failure`, and sees that the old system comes back and
 /// does not try it again.
 fn is_rolled_back(inputs: &Inputs, new: &Card, failure: &str, line_afterwards: &str) {

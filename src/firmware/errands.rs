@@ -1,0 +1,201 @@
+//! What is written to the data partition while the loop goes on: a slow card takes seconds, one that died never answers, and the
+//! watchdog must be fed meanwhile. One thread does it, in order; nobody waits for it without a limit.
+
+use super::End;
+use super::keeper::{KEEP_PATIENCE, Keeper};
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+/// A reboot waits this long for the data partition to be found, to save its reason there.
+const FIND_PATIENCE: Duration = Duration::from_secs(6);
+
+enum Errand {
+    Keep {
+        reason: String,
+        log: Vec<u8>,
+        is_saved: Sender<bool>,
+    },
+    Forget,
+    ForgetTried(String),
+}
+
+/// The thread.
+pub struct Errands {
+    sender: Sender<Errand>,
+}
+
+impl Errands {
+    /// Starts the thread; `log` is called for what goes wrong.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn begin(keeper: Keeper, log: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
+        let (sender, errands) = channel();
+        let run = move || {
+            for errand in errands {
+                match errand {
+                    Errand::Keep {
+                        reason,
+                        log: journal,
+                        is_saved,
+                    } => {
+                        // Whoever ordered it may have given up.
+                        let _ = is_saved.send(keeper.keep(&reason, &journal, &log));
+                    }
+                    Errand::Forget => keeper.forget(&log),
+                    Errand::ForgetTried(id) => keeper.forget_tried(&id, &log),
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("errands".into())
+            .spawn(run)?;
+        Ok(Self { sender })
+    }
+
+    /// Saves a reason and the log. The receiver gets whether they were saved.
+    pub fn keep(&self, reason: &str, log: Vec<u8>) -> Receiver<bool> {
+        let (is_saved, receiver) = channel();
+        self.order(Errand::Keep {
+            reason: reason.to_owned(),
+            log,
+            is_saved,
+        });
+        receiver
+    }
+
+    /// Deletes the reason.
+    pub fn forget(&self) {
+        self.order(Errand::Forget);
+    }
+
+    /// Removes a system from the record of those that were tried.
+    pub fn forget_tried(&self, id: &str) {
+        self.order(Errand::ForgetTried(id.to_owned()));
+    }
+
+    fn order(&self, errand: Errand) {
+        // The thread ends only with the process.
+        let _ = self.sender.send(errand);
+    }
+}
+
+/// A shutdown that waits until its reason is saved.
+pub struct Departure {
+    /// Why.
+    pub reason: String,
+    /// How.
+    pub end: End,
+    since: Duration,
+    /// Since when the reason is being saved.
+    saving: Option<(Receiver<bool>, Duration)>,
+}
+
+impl Departure {
+    /// A shutdown that is due now.
+    pub fn new(reason: String, end: End, now: Duration) -> Self {
+        Self {
+            reason,
+            end,
+            since: now,
+            saving: None,
+        }
+    }
+
+    /// Whether the reason was saved; `None` while that is open. Without `errands` the data partition was not found, or not yet if
+    /// not `is_search_over`. `log` is what is saved with the reason.
+    pub fn is_saved(
+        &mut self,
+        errands: Option<&Errands>,
+        is_search_over: bool,
+        now: Duration,
+        log: impl FnOnce() -> Vec<u8>,
+    ) -> Option<bool> {
+        if self.saving.is_none() {
+            let Some(errands) = errands else {
+                let is_over = is_search_over || now - self.since > FIND_PATIENCE;
+                return is_over.then_some(false);
+            };
+            self.saving = Some((errands.keep(&self.reason, log()), now));
+        }
+        let (receiver, began) = self.saving.as_ref()?;
+        match receiver.try_recv() {
+            Ok(is_saved) => Some(is_saved),
+            Err(TryRecvError::Empty) if now - *began < KEEP_PATIENCE => None,
+            Err(_) => Some(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::firmware::fake::Program;
+    use std::path::Path;
+    use std::time::Instant;
+
+    const START: Duration = Duration::from_secs(100);
+
+    fn errands(script: &str) -> (Errands, Program) {
+        let program = Program::new(script);
+        let keeper = Keeper::new(&program.path, Path::new("data"));
+        (Errands::begin(keeper, |_| {}).unwrap(), program)
+    }
+
+    #[test]
+    fn the_loop_goes_on_while_a_reason_is_saved_and_the_order_is_kept() {
+        // The first one lasts until the test has seen that it does.
+        let script = "if [ $2 = put ]; then while [ ! -e $folder/go ]; do sleep 0.01; done; fi";
+        let (errands, program) = errands(script);
+        let mut departure = Departure::new("why".into(), End::Reboot, START);
+        let is_saved = |departure: &mut Departure, now| {
+            departure.is_saved(Some(&errands), true, now, Vec::new)
+        };
+        assert_eq!(is_saved(&mut departure, START), None);
+        errands.forget();
+        errands.forget_tried("id");
+        assert_eq!(is_saved(&mut departure, START), None);
+        std::fs::write(program.folder.path().join("go"), "").unwrap();
+        let began = Instant::now();
+        while is_saved(&mut departure, START).is_none() {
+            assert!(began.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        while program.commands().len() < 3 {
+            assert!(began.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let expected = [
+            "keep put data why",
+            "keep forget data",
+            "keep forget-tried data id",
+        ];
+        assert_eq!(program.commands(), expected);
+    }
+
+    #[test]
+    fn a_shutdown_waits_for_the_card_and_for_its_answer_but_not_for_ever() {
+        let late = START + KEEP_PATIENCE;
+        let mut departure = Departure::new("why".into(), End::Reboot, START);
+        let mut is_saved = |is_over, now| departure.is_saved(None, is_over, now, Vec::new);
+        assert_eq!(is_saved(false, START), None);
+        assert_eq!(is_saved(true, START), Some(false));
+        assert_eq!(is_saved(false, late), Some(false));
+
+        let (errands, _program) = errands("sleep 0.2; exit 13");
+        let mut is_saved = |now| departure.is_saved(Some(&errands), true, now, Vec::new);
+        assert_eq!(is_saved(START), None);
+        assert_eq!(is_saved(late), Some(false), "no answer");
+        let began = Instant::now();
+        let answer = loop {
+            if let Some(answer) = is_saved(START) {
+                break answer;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert!(!answer, "the card refused");
+    }
+}
