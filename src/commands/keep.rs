@@ -12,7 +12,7 @@ pub struct Args {
     what: What,
     /// The data partition's block device
     device: PathBuf,
-    /// `put`: the reason; `note-tried`, `forget-tried`: the id
+    /// `put`: the reason; `note-tried`, `note-passed`: the id
     #[arg(default_value = "")]
     reason: String,
 }
@@ -27,12 +27,12 @@ enum What {
     Forget,
     /// Format the volume; the record of tried systems is kept if it can be read
     Format,
-    /// Print the ids of the systems that were tried
+    /// Print the record of the systems that were tried
     Tried,
     /// Record that this one was tried
     NoteTried,
-    /// Remove this one from the record
-    ForgetTried,
+    /// Record that this one passed its trial
+    NotePassed,
 }
 
 /// Performs one operation on the data partition.
@@ -71,6 +71,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Ok(())
         }
         What::NoteTried => data.note_tried(&args.reason).map_err(fail),
-        What::ForgetTried => data.forget_tried(&args.reason).map_err(fail),
+        What::NotePassed => data.note_passed(&args.reason).map_err(fail),
     }
 }

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `reboot.txt` | why the board is about to reboot; deleted at the next start, once logged |
 //! | `last.log` | the log until then, at most [`LOG_BYTES`] |
-//! | `tried.txt` | the ids of the last [`TRIED`] systems that were tried from a stick, without those that passed |
+//! | `tried.txt` | the ids of the last [`TRIED`] systems that were tried from a stick; `passed ` stands before one that passed |
 
 use crate::{fat_volume, mbr, named};
 use fatfs::{FileSystem, FormatVolumeOptions};
@@ -28,6 +28,8 @@ const REASON_BYTES: usize = 1000;
 pub const TRIED: usize = 16;
 
 const TRIED_FILE: &str = "tried.txt";
+/// Before the id of a system that passed its trial.
+pub const PASSED: &str = "passed ";
 const REASON: &str = "reboot.txt";
 const LOG: &str = "last.log";
 const LABEL: [u8; 11] = *b"EYELET-DATA";
@@ -99,7 +101,7 @@ impl Data {
         self.device.sync_all()
     }
 
-    /// The ids of the systems that were tried, newest last.
+    /// The record of systems that were tried, newest last: an id, after [`PASSED`] if it passed its trial.
     ///
     /// # Errors
     /// The volume is unusable.
@@ -113,22 +115,21 @@ impl Data {
     /// The volume is unusable or full.
     pub fn note_tried(&self, id: &str) -> io::Result<()> {
         let mut ids = self.tried()?;
-        ids.retain(|known| known != id);
+        ids.retain(|known| known.strip_prefix(PASSED).unwrap_or(known) != id);
         ids.push(id.to_owned());
         self.write_tried(&ids)
     }
 
-    /// Removes the system `id` from the record: it passed its trial. Writes nothing if it is not in it.
+    /// Records that the system `id` passed its trial. Writes nothing if it is not among those that were tried.
     ///
     /// # Errors
     /// The volume is unusable.
-    pub fn forget_tried(&self, id: &str) -> io::Result<()> {
+    pub fn note_passed(&self, id: &str) -> io::Result<()> {
         let mut ids = self.tried()?;
-        let before = ids.len();
-        ids.retain(|known| known != id);
-        if ids.len() == before {
+        let Some(known) = ids.iter_mut().find(|known| *known == id) else {
             return Ok(());
-        }
+        };
+        known.insert_str(0, PASSED);
         self.write_tried(&ids)
     }
 
@@ -307,11 +308,11 @@ mod tests {
         data.format().unwrap();
         assert_eq!(data.reason().unwrap(), None);
         assert_eq!(data.tried().unwrap(), ["id1", "id2"]);
-        data.forget_tried("id1").unwrap();
-        assert_eq!(data.tried().unwrap(), ["id2"]);
+        data.note_passed("id1").unwrap();
+        assert_eq!(data.tried().unwrap(), ["passed id1", "id2"]);
         let before = std::fs::read(&path).unwrap();
-        data.forget_tried("id1").unwrap();
-        assert!(before == std::fs::read(&path).unwrap(), "nothing to remove");
+        data.note_passed("id1").unwrap();
+        assert!(before == std::fs::read(&path).unwrap(), "noted already");
         std::fs::write(&path, vec![0xff; 8 << 20]).unwrap();
         data.format().unwrap();
         assert!(data.tried().unwrap().is_empty());

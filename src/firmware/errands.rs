@@ -17,7 +17,7 @@ enum Errand {
         is_saved: Sender<bool>,
     },
     Forget,
-    ForgetTried(String),
+    NotePassed(String),
 }
 
 /// The thread.
@@ -44,7 +44,7 @@ impl Errands {
                         let _ = is_saved.send(keeper.keep(&reason, &journal, &log));
                     }
                     Errand::Forget => keeper.forget(&log),
-                    Errand::ForgetTried(id) => keeper.forget_tried(&id, &log),
+                    Errand::NotePassed(id) => keeper.note_passed(&id, &log),
                 }
             }
         };
@@ -70,9 +70,9 @@ impl Errands {
         self.order(Errand::Forget);
     }
 
-    /// Removes a system from the record of those that were tried.
-    pub fn forget_tried(&self, id: &str) {
-        self.order(Errand::ForgetTried(id.to_owned()));
+    /// Records that a system passed its trial.
+    pub fn note_passed(&self, id: &str) {
+        self.order(Errand::NotePassed(id.to_owned()));
     }
 
     fn order(&self, errand: Errand) {
@@ -155,7 +155,7 @@ mod tests {
         };
         assert_eq!(is_saved(&mut departure, START), None);
         errands.forget();
-        errands.forget_tried("id");
+        errands.note_passed("id");
         assert_eq!(is_saved(&mut departure, START), None);
         std::fs::write(program.folder.path().join("go"), "").unwrap();
         let began = Instant::now();
@@ -170,7 +170,7 @@ mod tests {
         let expected = [
             "keep put data why",
             "keep forget data",
-            "keep forget-tried data id",
+            "keep note-passed data id",
         ];
         assert_eq!(program.commands(), expected);
     }

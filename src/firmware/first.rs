@@ -267,9 +267,9 @@ impl First {
         ));
         self.trial.settle();
         self.supervisor.end_trial();
-        // Once it was replaced, a stick may bring it back.
+        // Once it was replaced, a stick that is plugged in may bring it back.
         if let (Some(errands), Some(id)) = (&self.errands, &self.running_id) {
-            errands.forget_tried(id);
+            errands.note_passed(id);
         }
         self.is_settled.store(true, Ordering::Relaxed);
     }

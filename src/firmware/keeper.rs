@@ -2,6 +2,7 @@
 //! unusable is formatted again; one that merely gave no answer, or could not be written, is left alone.
 
 use super::child::{self, Failed};
+use super::data::PASSED;
 use crate::Cause;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,28 @@ pub struct Keeper {
     device: PathBuf,
     /// Two threads use the volume, and two processes that write it at once would damage it.
     turn: Arc<Mutex<()>>,
+}
+
+/// The ids of systems that were tried from a stick.
+#[derive(Debug, Default)]
+pub struct Tried {
+    /// Those that did not pass.
+    pub failed: Vec<String>,
+    /// Those that did.
+    pub passed: Vec<String>,
+}
+
+impl Tried {
+    fn of(record: &str) -> Self {
+        let mut tried = Self::default();
+        for line in record.lines() {
+            match line.strip_prefix(PASSED) {
+                Some(id) => tried.passed.push(id.to_owned()),
+                None => tried.failed.push(line.to_owned()),
+            }
+        }
+        tried
+    }
 }
 
 impl Keeper {
@@ -70,14 +93,14 @@ impl Keeper {
         }
     }
 
-    /// The ids of systems that were tried and did not pass; none if the volume is unusable.
+    /// The systems that were tried; none if the volume is unusable.
     ///
     /// # Errors
     /// Why they cannot be read.
-    pub fn tried(&self) -> Result<Vec<String>, String> {
+    pub fn tried(&self) -> Result<Tried, String> {
         match self.run("tried", "", &[]) {
-            Ok(ids) => Ok(ids.lines().map(str::to_owned).collect()),
-            Err(failed) if is_unusable(&failed) => Ok(Vec::new()),
+            Ok(record) => Ok(Tried::of(&record)),
+            Err(failed) if is_unusable(&failed) => Ok(Tried::default()),
             Err(failed) => Err(failed.message),
         }
     }
@@ -90,9 +113,9 @@ impl Keeper {
         Ok(self.write("note-tried", id, &[], &mut log)?)
     }
 
-    /// Removes the system `id`, which passed its trial, from the record.
-    pub fn forget_tried(&self, id: &str, mut log: impl FnMut(&str)) {
-        if let Err(failed) = self.run("forget-tried", id, &[]) {
+    /// Records that the system `id` passed its trial.
+    pub fn note_passed(&self, id: &str, mut log: impl FnMut(&str)) {
+        if let Err(failed) = self.run("note-passed", id, &[]) {
             log(&format!(
                 "this system will not be taken from a stick again, because its trial still counts as failed: {}",
                 failed.message

@@ -2,7 +2,8 @@
 //! start or plugged in later.
 //!
 //! A system is written to the idle slot unless it is the running one or was tried from a stick before and did not pass: it would
-//! otherwise be tried forever. If the running system has a public key, the image must be signed with it
+//! otherwise be tried forever. One that passed comes back only from a stick that is plugged in while the board runs: two sticks that
+//! are left in would replace each other forever, and one would undo an update that came another way. If the running system has a public key, the image must be signed with it
 //! ([`crate::update::signature`]). A disk with the signature of `eyelet image` does not count as a stick: an old card in a reader
 //! must not become the board's system.
 
@@ -21,11 +22,16 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// A stick that appears may need this long until its partitions are there and it can be read.
 const SETTLING: Duration = Duration::from_secs(10);
 
+/// A stick that is found until then was left in: a disk may need as long as this to appear at start.
+const STARTING: Duration = Duration::from_secs(60);
+
 /// A disk that is present, and what was seen on it.
 struct Seen {
     disk: Disk,
     sequence: String,
     since: Duration,
+    /// It was there before the board ran, or may have been.
+    is_left_in: bool,
     /// What could be looked at.
     volumes: Vec<PathBuf>,
     /// An update was found, or it is too late for one to appear.
@@ -50,23 +56,27 @@ impl Sticks {
     /// Checks each disk that is present or appears, until an update is installed; returns why the board must reboot.
     pub fn watch(&self, sys: &Path, dev: &Path, mut log: impl FnMut(&str)) -> String {
         let mut seen = Vec::new();
+        let mut is_first = true;
         loop {
             std::thread::sleep(PERIOD);
-            if self.is_settled.load(Ordering::Relaxed)
-                && let Some(why) = self.look(&mut seen, sys, dev, clock::now(), &mut log)
-            {
+            if !self.is_settled.load(Ordering::Relaxed) {
+                continue;
+            }
+            if let Some(why) = self.look(&mut seen, sys, dev, (clock::now(), is_first), &mut log) {
                 return why;
             }
+            is_first = false;
         }
     }
 
-    /// One look at all disks. A disk is looked at when it appears, when its partitions change, and until it has had time to settle.
+    /// One look at all disks, at `now`; it may be the first. A disk is looked at when it appears, when its partitions change, and until it
+    /// has had time to settle.
     fn look(
         &self,
         seen: &mut Vec<Seen>,
         sys: &Path,
         dev: &Path,
-        now: Duration,
+        (now, is_first): (Duration, bool),
         log: &mut impl FnMut(&str),
     ) -> Option<String> {
         let present: Vec<_> = self
@@ -88,6 +98,7 @@ impl Sticks {
                     disk,
                     sequence,
                     since: now,
+                    is_left_in: is_first || now < STARTING,
                     volumes: Vec::new(),
                     is_done: false,
                     complaints: Vec::new(),
@@ -127,7 +138,7 @@ impl Sticks {
                 Ok(None) => {}
                 Ok(Some(found)) => {
                     seen.is_done = true;
-                    return self.take(volume, &found, log);
+                    return self.take(volume, &found, seen.is_left_in, log);
                 }
                 Err(why) => {
                     let line = format!("no update: {why}");
@@ -142,7 +153,13 @@ impl Sticks {
     }
 
     /// Installs `found`, unless there is a reason not to.
-    fn take(&self, volume: &Path, found: &Found, log: &mut impl FnMut(&str)) -> Option<String> {
+    fn take(
+        &self,
+        volume: &Path,
+        found: &Found,
+        is_left_in: bool,
+        log: &mut impl FnMut(&str),
+    ) -> Option<String> {
         let Found { id, version } = found;
         let place = volume.display();
         if *id == self.running_id {
@@ -158,9 +175,15 @@ impl Sticks {
                 return None;
             }
         };
-        if tried.contains(id) {
+        if tried.failed.contains(id) {
             log(&format!(
                 "system {version} on {place} was tried before and failed; it is not tried again"
+            ));
+            return None;
+        }
+        if is_left_in && tried.passed.contains(id) {
+            log(&format!(
+                "system {version} on {place} ran on this board before; to go back to it, plug the stick in again while the board runs"
             ));
             return None;
         }
@@ -177,7 +200,7 @@ impl Sticks {
         };
         log(&format!("update: {}", installed.message));
         // The stick may have returned another label than before.
-        if installed.id == self.running_id || tried.contains(&installed.id) {
+        if installed.id == self.running_id || tried.failed.contains(&installed.id) {
             log("no update: the system changed while it was read, to one that is not tried again");
             return None;
         }
@@ -275,7 +298,7 @@ mod tests {
             version: "2".to_owned(),
         };
         let mut lines = Vec::new();
-        let why = sticks.take(Path::new("stick"), &found, &mut |line: &str| {
+        let why = sticks.take(Path::new("stick"), &found, true, &mut |line: &str| {
             lines.push(line.to_owned());
         });
         let words = |line: String| {
@@ -320,6 +343,28 @@ mod tests {
     }
 
     #[test]
+    fn a_system_that_ran_before_comes_back_only_from_a_stick_that_is_plugged_in() {
+        let (commands, lines, why) = take("verified", "passed found", NOTHING);
+        assert_eq!((commands.len(), why), (1, None));
+        assert!(lines[0].contains("plug the stick in again"), "{lines:?}");
+        let program = Program::new(
+            "case \"$1 $2\" in\n\"keep tried\") echo passed found;;\n\"update \"*) echo found; echo done;;\n\
+             \"slots find\") echo found 2;;\nesac",
+        );
+        let place = |name: &str| program.folder.path().join(name);
+        let (sys, dev) = (place("sys"), place("dev"));
+        fs::create_dir_all(sys.join("block/sda/device")).unwrap();
+        let is_taken = |second, is_first| {
+            let now = (Duration::from_secs(second), is_first);
+            let why = sticks(&program).look(&mut Vec::new(), &sys, &dev, now, &mut |_: &str| {});
+            why.is_some()
+        };
+        assert!(!is_taken(30, false), "at start");
+        assert!(!is_taken(300, true), "after a trial");
+        assert!(is_taken(300, false));
+    }
+
+    #[test]
     fn without_a_record_there_is_no_trial() {
         for (fails, words) in [
             (
@@ -350,7 +395,13 @@ mod tests {
         let (mut seen, mut lines) = (Vec::new(), Vec::new());
         let mut look = |second| {
             let log = &mut |line: &str| lines.push(line.to_owned());
-            let why = sticks.look(&mut seen, &sys, &dev, Duration::from_secs(second), log);
+            let why = sticks.look(
+                &mut seen,
+                &sys,
+                &dev,
+                (Duration::from_secs(second), false),
+                log,
+            );
             assert_eq!(why, None, "the running system");
             lines.len()
         };

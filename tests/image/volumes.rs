@@ -230,7 +230,7 @@ fn a_data_partition_whose_table_leads_in_circles_is_refused_and_formatted_by_the
             "forget",
             "tried",
             "note-tried",
-            "forget-tried",
+            "note-passed",
         ]
         .map(keep)
         .into();
