@@ -4,13 +4,10 @@ use super::parse::one_line;
 use super::plan::{Planned, Staging, TractPlan};
 use crate::network::lower::settle;
 use crate::network::onnx::attributes::{of_float, of_int, of_ints};
-use crate::network::onnx::{
-    budget, float_tensor, int64_tensor, repair, test_node, typed_tensor, value_info,
-};
+use crate::network::onnx::{budget, float_tensor, int64_tensor, repair, test_node, value_info};
 use crate::network::rewrite::forms;
 use crate::spec::Dtype;
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
 };
@@ -185,30 +182,6 @@ fn a_stated_size_of_a_transposed_convolution_gives_its_padding() {
         let got = run(17, nodes, vec![w], &[1.0, 2.0], &[1, 1, 2]).unwrap();
         near(&got, want);
     }
-}
-
-#[test]
-fn a_constant_is_shifted_by_computed_bits() {
-    let nodes = vec![
-        node(
-            "Cast",
-            &["x"],
-            "bits",
-            &[of_int("to", DataType::Uint8 as i64)],
-        ),
-        node(
-            "BitShift",
-            &["c", "bits"],
-            "q",
-            &[of_text("direction", "LEFT")],
-        ),
-        node("Cast", &["q"], "y", &[of_int("to", DataType::Float as i64)]),
-    ];
-    let c = typed_tensor("c", &[1], DataType::Uint8, vec![3]);
-    near(
-        &run(17, nodes, vec![c], &[1.0, 4.0], &[1, 1, 2]).unwrap(),
-        &[6.0, 48.0],
-    );
 }
 
 #[test]

@@ -184,7 +184,6 @@ impl Forms<'_> {
                     return self.modulo(node);
                 }
             }
-            "BitShift" => self.computed_dividend(&mut node),
             "GatherND" | "ScatterND" => self.counted_from_the_end(&node)?,
             "RNN" | "GRU" | "LSTM" if self.is_backwards(&node) => {
                 self.backwards(node);
@@ -282,7 +281,7 @@ impl Forms<'_> {
         Err("has negative indices, which are not supported: export it with indices that count from 0".into())
     }
 
-    /// tract mistakes a constant dividend for the divisor (and so what a BitShift shifts): it becomes a computed one.
+    /// tract mistakes a constant dividend for the divisor: it becomes a computed one.
     fn computed_dividend(&mut self, node: &mut NodeProto) {
         if !self.weights.contains_key(input(node, 0)) {
             return;
