@@ -150,7 +150,10 @@ impl Device {
                 }
                 Step::Skipped(why) => {
                     self.skip(why)?;
-                    self.go_without_frame()?;
+                    match self.useless_stream() {
+                        Some(why) => self.rebuild_camera(&why, &mut pause, limits.stop)?,
+                        None => self.go_without_frame()?,
+                    }
                 }
                 Step::Nothing => self.go_without_frame()?,
                 Step::End => {
@@ -161,10 +164,7 @@ impl Device {
                 }
                 Step::CameraFailed(error @ CameraError::Spent(_)) => return Err(error.into()),
                 Step::CameraFailed(error) => {
-                    self.lose_camera(&error.to_string());
-                    self.wait(pause, limits.stop)?;
-                    pause = (pause * 2).min(REOPEN_PAUSE.1);
-                    self.reopen_camera()?;
+                    self.rebuild_camera(&error.to_string(), &mut pause, limits.stop)?;
                 }
             }
         }
@@ -177,12 +177,26 @@ impl Device {
     /// follows its policy.
     fn skip(&mut self, why: Failure) -> Result<(), Failure> {
         let since = self.skipped.as_ref().map_or_else(Instant::now, |s| s.0);
-        let is_vain = self.live_at.is_none() && !self.care.is_supervised();
-        if is_vain && since.elapsed() > LIVE_FOR {
+        if self.is_vain() && since.elapsed() > LIVE_FOR {
             return Err(no_frame(&why));
         }
         self.skipped = Some((since, why));
         Ok(())
+    }
+
+    /// Whether no frame has been usable so far, and somebody at a desk waits for the first one.
+    fn is_vain(&self) -> bool {
+        self.live_at.is_none() && !self.care.is_supervised()
+    }
+
+    /// Why the camera's stream has to be rebuilt although frames arrive: for its timeout all of them were damaged, as after a
+    /// disturbance that left it out of step. A pipe has only the one stream.
+    fn useless_stream(&self) -> Option<String> {
+        let settings = self.board.camera.settings();
+        let timeout = settings.timeout().filter(|_| !settings.ends_for_good())?;
+        let (since, why) = self.skipped.as_ref()?;
+        let is_due = why.cause == Cause::Camera && since.elapsed() >= timeout && !self.is_vain();
+        is_due.then(|| format!("no frame could be used for {timeout:?}; the last one: {why}"))
     }
 
     /// One frame, from camera to display.
@@ -370,6 +384,23 @@ impl Device {
     fn reopen_camera(&mut self) -> Result<(), Failure> {
         match (self.open_camera)() {
             Ok(camera) => self.camera = Some(camera),
+    /// Closes the camera and opens it again after a pause, which grows until frames come.
+    fn rebuild_camera(
+        &mut self,
+        why: &str,
+        pause: &mut Duration,
+        stop: &AtomicBool,
+    ) -> Result<(), Failure> {
+        self.lose_camera(why);
+        // Its next stream has as long again; whoever waits for a first frame does not.
+        if !self.is_vain() {
+            self.skipped = None;
+        }
+        self.wait(*pause, stop)?;
+        *pause = (*pause * 2).min(REOPEN_PAUSE.1);
+        self.reopen_camera()
+    }
+
             Err(error @ CameraError::Spent(_)) => return Err(error.into()),
             Err(error) => {
                 let why = error.to_string();

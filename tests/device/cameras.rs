@@ -6,7 +6,8 @@ use crate::{
     until, warnings_of,
 };
 use eyelet::board::policy::Policy;
-use eyelet::camera::{Camera, CameraError, Next, SLICE};
+use eyelet::camera::v4l2::V4l2Config;
+use eyelet::camera::{Camera, CameraConfig, CameraError, Next, PipeConfig, SLICE};
 use eyelet::care::Care;
 use eyelet::clock;
 use eyelet::device::reload::Reload;
@@ -75,6 +76,54 @@ fn damaged_pictures_are_skipped() {
     script.push(Picture(9));
     let (frames, _) = run(script, false);
     assert_eq!(frames, 2);
+}
+
+/// Runs cameras one after the other, the first of which sends a picture and then only damaged ones, on a board with this camera.
+/// Gives the frames that were classified, how many cameras were opened, and the warnings.
+fn run_out_of_step(settings: CameraConfig) -> (u64, usize, Vec<String>) {
+    let mut script = vec![Picture(1)];
+    script.extend((0..12).flat_map(|_| [HalfJpeg, Silent]));
+    let mut cameras = VecDeque::from([scripted(script), scripted(vec![Picture(2)])]);
+    let opened = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&opened);
+    let open_camera: OpenCamera = Box::new(move || {
+        *count.lock().unwrap() += 1;
+        cameras.pop_front().unwrap()()
+    });
+    let board = eyelet::board::Board {
+        camera: settings,
+        ..board()
+    };
+    let serial = Serial::new(false, Instant::now(), "unknown");
+    let mut device = Device::start_with(board, model(), serial, open_camera, Vec::new()).unwrap();
+    let (stop, mut frames) = (AtomicBool::new(false), 0);
+    let warnings = warnings_of(|| frames = device.run(&until(&stop)).unwrap());
+    let opened = *opened.lock().unwrap();
+    (frames, opened, warnings)
+}
+
+/// A webcam that lost its step finds it again when its stream is started anew.
+#[test]
+fn a_stream_of_damaged_pictures_is_opened_again_after_the_cameras_timeout() {
+    let timeout = Duration::from_millis(400);
+    let webcam = CameraConfig::V4l2(V4l2Config {
+        timeout,
+        ..V4l2Config::default()
+    });
+    let (frames, opened, warnings) = run_out_of_step(webcam);
+    assert_eq!((frames, opened), (2, 2), "{warnings:?}");
+    let why = "camera lost: no frame could be used for 400ms; the last one: ";
+    assert!(
+        warnings.iter().any(|line| line.contains(why)),
+        "{warnings:?}"
+    );
+    // There is only one standard input.
+    let pipe = CameraConfig::Pipe(PipeConfig {
+        timeout,
+        ..PipeConfig::default()
+    });
+    let (frames, opened, warnings) = run_out_of_step(pipe);
+    assert_eq!((frames, opened), (1, 1), "{warnings:?}");
 }
 
 #[test]
