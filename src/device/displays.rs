@@ -11,8 +11,9 @@ use crate::show::{self, Display, DisplayError, Scene};
 use crate::{Cause, Failure};
 use std::time::{Duration, Instant};
 
-/// Pause between two tries to open a failed display.
-const PAUSE: Duration = Duration::from_secs(10);
+/// First and longest pause before a failed display is opened again: a disturbance is over at once, and during the trial of an
+/// update frames that are not shown count as none. The longest one for a display that was never open.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// Pause between two checks for a display that appears while the board is booting.
 const BOOT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -50,10 +51,12 @@ struct Place {
     display: Option<Opened>,
     /// Its description when the board started.
     description: String,
-    /// Whether it has shown a scene since it was opened.
-    has_shown: bool,
+    /// Since when it has shown scenes.
+    shown_since: Option<Instant>,
     retry_at: Option<Instant>,
-    /// Why it was missing at start, until that has been logged.
+    /// The pause before it is opened again if it fails now.
+    pause: Duration,
+    /// Why it could not be opened at start, until that has been logged.
     absent: Option<DisplayError>,
     /// What last failed on its own thread, until that thread has ended: two must not use the same device.
     leaving: Option<Threaded>,
@@ -85,38 +88,42 @@ impl Opened {
 }
 
 impl Displays {
-    /// Opens all displays. [`Self::report_absent`] later reports the optional ones that are missing.
+    /// Opens all displays. [`Self::report_absent`] later reports the optional ones that could not be opened.
     ///
     /// # Errors
-    /// [`Cause::Display`] for a required display that is missing, or for one that is present but unusable.
+    /// [`Cause::Display`] for a required display that is missing or unusable. At a desk also for an optional one that is there and
+    /// unusable; on a supervised board, where nobody would see it, it is retried like a missing one.
     pub fn open(all: Vec<OpenDisplay>, holds: Holds, care: &mut Care) -> Result<Self, Failure> {
         let has_others = all.len() > 1;
         let mut places = Vec::with_capacity(all.len());
         for how in all {
-            let (display, description, absent) = match open_patiently(&how, &holds, care) {
-                Ok((display, description)) => (Some(display), description, None),
+            let mut place = Place {
+                how,
+                display: None,
+                description: String::new(),
+                shown_since: None,
+                retry_at: None,
+                pause: PAUSE.1,
+                absent: None,
+                leaving: None,
+            };
+            match place.open_patiently(&holds, care) {
+                Ok(()) => place.pause = PAUSE.0,
                 // A board without its panel still has its serial log, unless its file requires the panel.
-                Err(why @ DisplayError::Absent(_)) if !how.is_required => {
-                    (None, String::new(), Some(why))
+                Err(why) if place.may_be_without(&why, care) => {
+                    // Runs while the loop waits for the camera, too.
+                    place.retry_at = Some(Instant::now() + place.pause);
+                    place.absent = Some(why);
                 }
                 Err(error) if has_others => {
                     return Err(Failure::new(
                         Cause::Display,
-                        format!("{}: {error}", how.name),
+                        format!("{}: {error}", place.how.name),
                     ));
                 }
                 Err(error) => return Err(error.into()),
-            };
-            places.push(Place {
-                how,
-                display,
-                description,
-                has_shown: false,
-                // Runs while the loop waits for the camera, too.
-                retry_at: absent.is_some().then(|| Instant::now() + PAUSE),
-                absent,
-                leaving: None,
-            });
+            }
+            places.push(place);
         }
         Ok(Self { all: places, holds })
     }
@@ -131,7 +138,7 @@ impl Displays {
         }
     }
 
-    /// Reports the displays that were missing at start.
+    /// Reports the displays that could not be opened at start.
     pub fn report_absent(&mut self, care: &mut Care, serial: &Serial) {
         for (index, place) in self.all.iter_mut().enumerate() {
             if let Some(why) = place.absent.take() {
@@ -142,7 +149,7 @@ impl Displays {
 
     /// Whether all of them show scenes: none is lost, and none has yet to show its first one.
     pub fn all_show(&self) -> bool {
-        self.all.iter().all(|place| place.has_shown)
+        self.all.iter().all(|place| place.shown_since.is_some())
     }
 
     /// Shows the newest scene on all of them; `true` if one of them was lost or is back.
@@ -158,7 +165,7 @@ impl Displays {
             is_news |= match result {
                 // A display is back once it shows something, not once it can be opened.
                 Ok(true) => {
-                    place.has_shown = true;
+                    place.shown_since.get_or_insert_with(Instant::now);
                     care.display_shows(index, &place.how.name, serial)
                 }
                 Ok(false) => false,
@@ -181,6 +188,46 @@ impl Drop for Displays {
 }
 
 impl Place {
+    /// Opens it until it is there, and describes it; on a freshly booted board, waits while its module may still be loading.
+    fn open_patiently(&mut self, holds: &Holds, care: &mut Care) -> Result<(), DisplayError> {
+        loop {
+            let result = open(&self.how, holds).and_then(|display| {
+                self.description = match &display {
+                    Opened::Here(display) => display.describe(),
+                    Opened::Threaded(threaded) => match threaded.wait_until_open() {
+                        Ok(description) => description,
+                        Err(error) => {
+                            self.leave(display);
+                            return Err(error);
+                        }
+                    },
+                };
+                self.display = Some(display);
+                Ok(())
+            });
+            let may_come = matches!(result, Err(DisplayError::Absent(_)))
+                && care.boot.as_mut().is_some_and(Boot::may_bring_more);
+            if !may_come {
+                return result;
+            }
+            std::thread::sleep(BOOT_PAUSE);
+        }
+    }
+
+    /// Whether the board starts although the display could not be opened.
+    fn may_be_without(&self, why: &DisplayError, care: &Care) -> bool {
+        let is_absent = matches!(why, DisplayError::Absent(_));
+        !self.how.is_required && (is_absent || care.is_supervised())
+    }
+
+    /// Closes a display, without waiting for its thread.
+    fn leave(&mut self, display: Opened) {
+        if let Opened::Threaded(threaded) = display {
+            threaded.abandon();
+            self.leaving = Some(threaded);
+        }
+    }
+
     /// Reopens it, if that is due.
     fn reopen(&mut self, holds: &Holds) -> Result<(), DisplayError> {
         if self.retry_at.is_none_or(|at| Instant::now() < at) {
@@ -205,13 +252,17 @@ impl Place {
 
     /// Closes it and reports that; `true` if that is news.
     fn lose(&mut self, index: usize, why: &DisplayError, care: &mut Care, serial: &Serial) -> bool {
-        if let Some(Opened::Threaded(threaded)) = self.display.take() {
-            threaded.abandon();
-            self.leaving = Some(threaded);
+        if let Some(display) = self.display.take() {
+            self.leave(display);
         }
         self.absent = None;
-        self.has_shown = false;
-        self.retry_at = Some(Instant::now() + PAUSE);
+        // One that fails again and again is not set up twice a second for ever.
+        let has_lasted = |since: Instant| since.elapsed() >= PAUSE.1;
+        if self.shown_since.take().is_some_and(has_lasted) {
+            self.pause = PAUSE.0;
+        }
+        self.retry_at = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSE.1);
         care.display_fails(index, &self.how.name, serial, why)
     }
 }
@@ -223,30 +274,6 @@ fn open(how: &OpenDisplay, holds: &Holds) -> Result<Opened, DisplayError> {
         return Ok(Opened::Threaded(threaded));
     }
     show::open_divided(&how.open, holds.regions).map(Opened::Here)
-}
-
-/// Tries to open a display until it is there, and describes it; on a freshly booted board, waits while its module may still be
-/// loading.
-fn open_patiently(
-    how: &OpenDisplay,
-    holds: &Holds,
-    care: &mut Care,
-) -> Result<(Opened, String), DisplayError> {
-    loop {
-        let result = open(how, holds).and_then(|display| {
-            let description = match &display {
-                Opened::Here(display) => display.describe(),
-                Opened::Threaded(threaded) => threaded.wait_until_open()?,
-            };
-            Ok((display, description))
-        });
-        let may_come = matches!(result, Err(DisplayError::Absent(_)))
-            && care.boot.as_mut().is_some_and(Boot::may_bring_more);
-        if !may_come {
-            return result;
-        }
-        std::thread::sleep(BOOT_PAUSE);
-    }
 }
 
 #[cfg(test)]
@@ -339,6 +366,8 @@ mod tests {
             let serial = Serial::new(false, Instant::now(), "unknown");
             let mut displays = Displays::open(vec![how], no_words(), &mut care).unwrap();
             assert_eq!(displays.describe(), "failing");
+            // This machine may be busy for the first one.
+            displays.all[0].pause = PAUSE.1;
             news(&mut displays, &mut care, &serial);
             assert!(care.is_display_lost());
             assert!(displays.all[0].retry_at.is_some() && displays.all[0].display.is_none());
@@ -357,6 +386,41 @@ mod tests {
             assert_eq!(opened.load(Ordering::SeqCst), 3);
             drop(displays);
             assert_eq!(open.load(Ordering::SeqCst), 0);
+        }
+    }
+
+    #[test]
+    fn a_display_is_opened_again_soon_and_then_less_and_less_often() {
+        let how = OpenDisplay {
+            name: "display".into(),
+            is_required: false,
+            is_slow: false,
+            open: Arc::new(|| {
+                Ok(Box::new(Failing {
+                    pictures: 0,
+                    is_first: true,
+                    open: Arc::new(AtomicU32::new(1)),
+                }))
+            }),
+        };
+        let mut care = Care::unwatched(Policy::default());
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let mut displays = Displays::open(vec![how], no_words(), &mut care).unwrap();
+        let why = DisplayError::Failed("torn".into());
+        let pause = |displays: &mut Displays, care: &mut Care| {
+            let before = Instant::now();
+            displays.all[0].lose(0, &why, care, &serial);
+            let pause = displays.all[0].retry_at.unwrap() - before;
+            (pause.as_secs_f32() * 2.0).floor() / 2.0
+        };
+        let pauses = [(); 7].map(|()| pause(&mut displays, &mut care));
+        assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]);
+        // Showing something in between is not enough; showing it for a while is.
+        displays.all[0].shown_since = Some(Instant::now());
+        assert_eq!(pause(&mut displays, &mut care), 10.0);
+        displays.all[0].shown_since = Instant::now().checked_sub(PAUSE.1);
+        if displays.all[0].shown_since.is_some() {
+            assert_eq!(pause(&mut displays, &mut care), 0.5);
         }
     }
 
