@@ -9,7 +9,7 @@ use crate::device::{Device, Limits};
 use crate::limits;
 use crate::output::live;
 use crate::show::serial::Serial;
-use crate::show::{DisplayConfig, Scene, State};
+use crate::show::{Display, DisplayConfig, Scene, State};
 use crate::{Cause, Failure};
 use signal_hook::consts::SIGHUP;
 use std::io::IsTerminal;
@@ -54,19 +54,27 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let displays = board.displays.clone();
     let failed = |failure: Failure| {
         if is_supervised {
-            show(&displays, State::Failed(failure.cause));
+            drop(show(&displays, State::Failed(failure.cause)));
         }
         failure
     };
     // After a crash a panel still shows the last class, and to load the model may take seconds. While a board boots there is no
-    // such class, and the model is loaded while the panels' drivers are.
+    // such class, and the model is loaded while the panels' drivers are. A display that is closed goes dark, so these stay open.
     let is_booting = care.boot.as_mut().is_some_and(Boot::may_bring_more);
+    let mut earlier = Vec::new();
     if is_supervised && !is_booting {
         let mut left = displays.clone();
         left.retain(|display| display.settings().keeps_picture());
-        show(&left, State::Starting);
+        earlier = show(&left, State::Starting);
     }
-    let model = args.board.model(&board, &chosen_by).map_err(failed)?;
+    let model = match args.board.model(&board, &chosen_by) {
+        Ok(model) => model,
+        Err(failure) => {
+            // Only one of us can have a panel open.
+            drop(earlier);
+            return Err(failed(failure));
+        }
+    };
     let stop = stop_signal()?;
     let reload = Arc::new(AtomicBool::new(false));
     // At a terminal SIGHUP means that the terminal is gone, and ends the program as usual.
@@ -82,7 +90,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let serial = Serial::new(args.json, started, &board.decide.unknown_label)
         .of_every_frame(args.every_frame);
     care.says("starting");
-    let mut device = match Device::start(board, model, serial, care, &stop) {
+    let mut device = match Device::start(board, model, serial, care, earlier, &stop) {
         Ok(device) => device,
         // Asked to stop while it waited for its camera.
         Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
@@ -101,14 +109,17 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
 }
 
 /// Shows a state on displays before the loop has them: that the board starts, or, before the program ends and is restarted, that
-/// it cannot.
-fn show(displays: &[DisplayConfig], state: State) {
+/// it cannot. Gives those that are open.
+fn show(displays: &[DisplayConfig], state: State) -> Vec<Box<dyn Display>> {
+    let mut shown = Vec::with_capacity(displays.len());
     for display in displays {
         let Ok(mut display) = display.settings().open(None) else {
             continue;
         };
-        if let Err(error) = display.show(&Scene::in_state(state)) {
-            log::warn!("display: {error}");
+        match display.show(&Scene::in_state(state)) {
+            Ok(()) => shown.push(display),
+            Err(error) => log::warn!("display: {error}"),
         }
     }
+    shown
 }

@@ -18,7 +18,7 @@ use crate::preprocess::{Preprocess, PreprocessError};
 use crate::show::copy::Holds;
 use crate::show::font::Letters;
 use crate::show::serial::Serial;
-use crate::show::{DisplayConfig, Scene, State};
+use crate::show::{Display, DisplayConfig, Scene, State};
 use crate::spec::InputSpec;
 use crate::stats::Stats;
 use crate::{Cause, Failure, clock};
@@ -38,6 +38,8 @@ pub struct Parts {
     pub open_camera: OpenCamera,
     /// Its displays.
     pub displays: Vec<OpenDisplay>,
+    /// Open displays that show what the board is doing until its own are opened; they are closed then.
+    pub earlier: Vec<Box<dyn Display>>,
     /// What supervises it.
     pub care: Care,
 }
@@ -45,12 +47,14 @@ pub struct Parts {
 impl Device {
     /// Loads and opens everything, runs the network once, and seals the memory pool.
     ///
-    /// `care` supervises the board; `stop` ends the wait for a camera, with an error that the caller ignores.
+    /// `care` supervises the board; `stop` ends the wait for a camera, with an error that the caller ignores. For `earlier` see
+    /// [`Parts::earlier`].
     pub fn start(
         board: Board,
         model: Model,
         serial: Serial,
         care: Care,
+        earlier: Vec<Box<dyn Display>>,
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
         let labelling = Labelling::of(&board, &model)?;
@@ -61,6 +65,7 @@ impl Device {
         let parts = Parts {
             open_camera: Box::new(move || camera.settings().open()),
             displays: displays_of(&board.displays, labelling.lettering.own),
+            earlier,
             board,
             model,
             serial,
@@ -84,6 +89,7 @@ impl Device {
             serial,
             open_camera,
             displays,
+            earlier: Vec::new(),
         };
         Self::start_watched(parts, &AtomicBool::new(false))
     }
@@ -105,6 +111,7 @@ impl Device {
             serial,
             mut open_camera,
             displays,
+            earlier,
             mut care,
         } = parts;
         let mut ledger = Ledger::default();
@@ -117,6 +124,7 @@ impl Device {
         ledger.account("network, one run", || network.run().map(|_| ()))?;
         let loaded_in = started.elapsed();
         let loaded_at = clock::now();
+        drop(earlier);
         let mut displays = ledger.account("display", || {
             let holds = holds(&board, &model, &labelling.shown);
             Displays::open(displays, holds, &mut care)

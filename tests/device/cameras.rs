@@ -426,6 +426,7 @@ fn why_there_is_no_camera_at_start_is_reported_whenever_it_changes() {
         serial: serial(),
         open_camera: opened_after(&["no camera", "no camera", "unusable format"]),
         displays: Vec::new(),
+        earlier: Vec::new(),
         care,
     };
     let stop = AtomicBool::new(false);

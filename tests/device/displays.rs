@@ -2,15 +2,18 @@
 
 use crate::Act::Picture;
 use crate::{
-    Counting, RecordingDisplay, Shown, board, model, opened_by, run, run_cared_on, serial,
+    Counting, RecordingDisplay, Shown, board, model, opened_by, run, run_cared_on, scripted,
+    serial, until, warnings_of,
 };
 use eyelet::board::policy::Policy;
 use eyelet::camera::{CameraKind, PatternConfig};
 use eyelet::care::Care;
-use eyelet::device::{Device, OpenDisplay};
+use eyelet::device::{Device, OpenDisplay, Parts};
+use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_display_that_fails_does_not_stop_the_loop() {
@@ -135,4 +138,96 @@ fn a_display_that_must_be_there_is_named_where_there_are_others() {
     assert_eq!(failure.message, "display b: no panel");
     let failure = start(vec![absent("display", true)]).err().unwrap();
     assert_eq!(failure.message, "no panel");
+}
+
+/// One that was set up for another screen, or whose bus had a hiccup: the board classifies and tries again. At a desk, where
+/// somebody can set it right, it is an error, and a required one is everywhere.
+#[test]
+fn a_display_that_cannot_be_used_is_left_out_on_a_supervised_board() {
+    type Error = fn(String) -> DisplayError;
+    let errors: [Error; 2] = [DisplayError::Unusable, DisplayError::Failed];
+    for (error, is_slow) in [(errors[0], false), (errors[1], false), (errors[0], true)] {
+        let start = |is_required, is_supervised| {
+            let display = OpenDisplay {
+                is_required,
+                is_slow,
+                ..opened_by(move || Err(error("no such mode".into())))
+            };
+            let beats = Counting::default();
+            let mut care = Care::unwatched(Policy::default());
+            if is_supervised {
+                care.watch(Box::new(beats.clone()));
+            }
+            let parts = Parts {
+                board: board(),
+                model: model(),
+                serial: Serial::new(false, Instant::now(), "unknown"),
+                open_camera: scripted((0..3).map(Picture).collect()),
+                displays: vec![display],
+                earlier: Vec::new(),
+                care,
+            };
+            let stop = AtomicBool::new(false);
+            let mut result = Ok(0);
+            let warnings = warnings_of(|| {
+                result = Device::start_watched(parts, &stop)
+                    .and_then(|mut device| device.run(&until(&stop)));
+            });
+            let beats = *beats.0.lock().unwrap();
+            (result, beats, warnings)
+        };
+        let (frames, beats, warnings) = start(false, true);
+        // Frames that it does not show are no finished ones.
+        assert_eq!((frames, beats), (Ok(3), (0, 3, 0)));
+        let why = "display: failed; the serial log continues: no such mode";
+        assert!(warnings.iter().any(|line| line == why), "{warnings:?}");
+        for (is_required, is_supervised) in [(true, true), (false, false)] {
+            let failure = start(is_required, is_supervised).0.unwrap_err();
+            assert_eq!(failure.cause, eyelet::Cause::Display);
+            assert_eq!(failure.message, "no such mode");
+        }
+    }
+}
+
+/// Notes when it is closed.
+struct Noting(Arc<Mutex<Vec<&'static str>>>);
+
+impl Display for Noting {
+    fn describe(&self) -> String {
+        "noting".into()
+    }
+
+    fn show(&mut self, _: &Scene<'_>) -> Result<(), DisplayError> {
+        Ok(())
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().push("closed");
+    }
+}
+
+/// A panel that says "starting" goes dark when it is closed, and can be open only once.
+#[test]
+fn what_is_shown_while_the_model_loads_stays_until_the_displays_are_opened() {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let opened = Arc::clone(&notes);
+    let display = opened_by(move || {
+        opened.lock().unwrap().push("opened");
+        Ok(Box::new(Noting(Arc::clone(&opened))))
+    });
+    let parts = Parts {
+        board: board(),
+        model: model(),
+        serial: serial(),
+        open_camera: scripted(vec![Picture(1)]),
+        displays: vec![display],
+        earlier: vec![Box::new(Noting(Arc::clone(&notes)))],
+        care: Care::unwatched(Policy::default()),
+    };
+    let device = Device::start_watched(parts, &AtomicBool::new(false)).unwrap();
+    let noted = notes.lock().unwrap().clone();
+    assert_eq!(noted, ["closed", "opened"]);
+    drop(device);
 }

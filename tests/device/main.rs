@@ -305,6 +305,7 @@ fn run_cared_on(
         serial: serial(),
         open_camera: scripted(script),
         displays,
+        earlier: Vec::new(),
         care,
     };
     let mut device = Device::start_watched(parts, &stop).unwrap();

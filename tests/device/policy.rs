@@ -126,6 +126,7 @@ fn a_network_that_fails_on_every_frame_starves_the_watchdog() {
         serial: serial(),
         open_camera: scripted(script),
         displays: Vec::new(),
+        earlier: Vec::new(),
         care,
     };
     let mut device = Device::start_watched(parts, &stop).unwrap();
