@@ -9,6 +9,7 @@ mod config;
 #[allow(clippy::unwrap_used)]
 mod glass;
 
+use super::bus::i2c::insist;
 use super::bus::{self, Wire, Wiring, gpio};
 use super::draw::Painter;
 use super::font::Letters;
@@ -93,7 +94,7 @@ impl OledDisplay {
         // The same delay as u8g2: some modules need it.
         let started = wiring.reset(100).and_then(|()| {
             let wire = &mut *wiring.wire;
-            set_up(config, |command| wire.command(command))
+            set_up(config, |command| insist(|| wire.command(command)))
         });
         started.map_err(|error| match &config.link {
             OledLink::I2c { .. } if bus::i2c::is_no_answer(&error) => DisplayError::Absent(format!(
@@ -126,7 +127,7 @@ impl OledDisplay {
             .push(canvas, whole, |patch| put(wire, page, left_px, patch))?;
         if whole {
             // Off until then: after power-on the memory contains noise.
-            self.wiring.wire.command(&[DISPLAY_ON])?;
+            insist(|| self.wiring.wire.command(&[DISPLAY_ON]))?;
         }
         self.is_known = true;
         Ok(())
@@ -185,8 +186,11 @@ fn put(wire: &mut dyn Wire, page: &mut [u8], left_px: usize, patch: Patch<'_>) -
         }
         if y % 8 == 7 {
             let [low, high] = [column & 0xf, column >> 4].map(|part| part as u8);
-            wire.command(&[0xb0 | (y / 8) as u8, low, 0x10 | high])?;
-            wire.data(page)?;
+            // Both again if one was refused: the panel may have moved on by some of the columns.
+            insist(|| {
+                wire.command(&[0xb0 | (y / 8) as u8, low, 0x10 | high])?;
+                wire.data(page)
+            })?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use linux_embedded_hal::i2cdev::linux::{LinuxI2CDevice, LinuxI2CError};
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 const REMEDY: Remedy = Remedy {
     prefix: "i2c-",
@@ -21,6 +22,10 @@ const DATA: u8 = 0x40;
 
 /// The longest message: the control byte, and a page of the widest controller.
 const MESSAGE_BYTES: usize = 1 + 132;
+
+/// How many times a refused message is sent again, and the pause before each.
+const AGAIN: u32 = 2;
+const AGAIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// A panel's I2C device. The kernel aborts a transfer after a second unless the bus driver says otherwise
 /// (`i2c_adapter.timeout`).
@@ -101,6 +106,31 @@ fn plain(error: LinuxI2CError) -> io::Error {
     }
 }
 
+/// Sends something, and sends it again if it was not acknowledged: one disturbed bit is no reason to set up the panel anew. What is
+/// sent must not depend on how much of it has arrived before.
+///
+/// # Errors
+/// Those of the bus.
+pub fn insist(mut send: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let is_refusal = |error: &io::Error| {
+        // No acknowledgement, or another master spoke (`i2c/fault-codes.rst`). A bus that hangs has cost a second already.
+        matches!(
+            error.raw_os_error(),
+            Some(libc::ENXIO | libc::EREMOTEIO | libc::EAGAIN)
+        )
+    };
+    let mut result = send();
+    for _ in 0..AGAIN {
+        match &result {
+            Err(error) if is_refusal(error) => {}
+            _ => break,
+        }
+        std::thread::sleep(AGAIN_PAUSE);
+        result = send();
+    }
+    result
+}
+
 /// Whether nothing answered: bus drivers report that in several ways (Linux's `i2c/fault-codes.rst`; EREMOTEIO is the one of
 /// `i2c-bcm2835`).
 pub fn is_no_answer(error: &io::Error) -> bool {
@@ -123,6 +153,24 @@ mod tests {
         assert_eq!(message[..bytes], [0x40, 1, 2, 3]);
         assert_eq!(put_data(&mut message, &[7; 132]), MESSAGE_BYTES);
         assert_eq!(put_command(&mut message, &[7; 66]), 132);
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_is_sent_twice_more() {
+        let sent = |errors: &[i32]| {
+            let mut count = 0;
+            let result = insist(|| {
+                count += 1;
+                let error = errors.get(count - 1);
+                error.map_or(Ok(()), |number| Err(io::Error::from_raw_os_error(*number)))
+            });
+            (count, result.err().and_then(|error| error.raw_os_error()))
+        };
+        const NAK: i32 = libc::EREMOTEIO;
+        assert_eq!(sent(&[]), (1, None));
+        assert_eq!(sent(&[NAK, libc::ENXIO]), (3, None));
+        assert_eq!(sent(&[NAK, NAK, NAK, NAK]), (3, Some(NAK)));
+        assert_eq!(sent(&[libc::ETIMEDOUT]), (1, Some(libc::ETIMEDOUT)));
     }
 
     #[test]

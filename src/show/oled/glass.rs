@@ -19,6 +19,9 @@ struct Played {
     settings: Vec<Vec<u8>>,
     bytes: usize,
     error: Option<i32>,
+    /// Every so many messages are refused; data after half of its columns have arrived.
+    refuses_each: Option<usize>,
+    messages: usize,
 }
 
 #[derive(Clone)]
@@ -38,6 +41,8 @@ impl Glass {
             settings: Vec::new(),
             bytes: 0,
             error: None,
+            refuses_each: None,
+            messages: 0,
         })))
     }
 
@@ -91,12 +96,22 @@ impl Played {
         self.error
             .map_or(Ok(()), |number| Err(io::Error::from_raw_os_error(number)))
     }
+
+    /// Whether this message is refused.
+    fn refuses(&mut self) -> bool {
+        self.messages += 1;
+        let each = self.refuses_each;
+        each.is_some_and(|each| self.messages.is_multiple_of(each))
+    }
 }
 
 impl Wire for Glass {
     fn command(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut played = self.played();
         played.fails()?;
+        if played.refuses() {
+            return Err(io::Error::from_raw_os_error(libc::EREMOTEIO));
+        }
         played.bytes += bytes.len();
         match *bytes {
             // Page addressing: page, lower and upper half of the column.
@@ -115,13 +130,18 @@ impl Wire for Glass {
     fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut played = self.played();
         played.fails()?;
+        let is_refused = played.refuses();
+        let bytes = &bytes[..bytes.len() >> u32::from(is_refused)];
         played.bytes += bytes.len();
         let (page, column) = (played.page, played.column);
         let end = column + bytes.len();
         assert!(end <= played.columns, "past the last column");
         played.pages[page][column..end].copy_from_slice(bytes);
         played.column = end;
-        Ok(())
+        match is_refused {
+            true => Err(io::Error::from_raw_os_error(libc::EREMOTEIO)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -202,6 +222,22 @@ fn an_unchanged_drawing_sends_no_byte_and_the_panel_is_dark_at_the_end() {
     display.show(&scene(failed, None)).unwrap();
     drop(display);
     assert!(glass.played().is_on, "why it failed is gone");
+}
+
+#[test]
+fn a_panel_that_refuses_a_message_now_and_then_shows_everything() {
+    let config = config("");
+    for each in [3, 4, 7] {
+        let glass = Glass::of(&config);
+        glass.played().refuses_each = Some(each);
+        let mut display = glass.display(&config).unwrap();
+        for class in [0, 2, 1] {
+            let verdict = verdict(class, 0.9);
+            let live = scene(State::Live, Some(&verdict));
+            display.show(&live).unwrap();
+            glass.assert_shows(&config, display.painter.canvas());
+        }
+    }
 }
 
 #[test]
