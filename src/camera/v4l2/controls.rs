@@ -193,7 +193,7 @@ struct Setting {
 /// The first fault, for people.
 fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting>, String> {
     let mut settings = Vec::with_capacity(tuning.controls.len() + 1);
-    settings.extend(mains(found, tuning.mains_hz)?);
+    settings.extend(mains(found, tuning.mains_hz));
     for wanted in &tuning.controls {
         settings.push(setting(found, wanted)?);
     }
@@ -233,23 +233,34 @@ fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String
     })
 }
 
-/// `mains_hz` as a setting; none if the driver has no such control.
-fn mains(found: &[Control], mains_hz: Option<u32>) -> Result<Option<Setting>, String> {
+/// `mains_hz` as a setting; none if the driver has no such control, or not this entry: cameras that cannot switch it off list 50
+/// and 60 Hz alone.
+fn mains(found: &[Control], mains_hz: Option<u32>) -> Option<Setting> {
     let control = found
         .iter()
-        .find(|control| control.id == POWER_LINE_FREQUENCY);
-    let (Some(hertz), Some(control)) = (mains_hz, control) else {
-        return Ok(None);
+        .find(|control| control.id == POWER_LINE_FREQUENCY)?;
+    let hertz = mains_hz?;
+    // `enum v4l2_power_line_frequency`; its automatic is 3.
+    let number = match hertz {
+        0 => 0,
+        50 => 1,
+        _ => 2,
     };
-    let entry = match hertz {
-        0 => "Disabled".to_owned(),
-        hertz => format!("{hertz} Hz"),
-    };
-    let wanted = ControlSetting {
-        name: control.name.clone(),
-        value: Scalar::Text(entry),
-    };
-    setting(found, &wanted).map(Some)
+    match control.number(&Scalar::Whole(number)) {
+        Ok(value) => Some(Setting {
+            id: control.id,
+            name: control.name.clone(),
+            value,
+            is_switch: control.is_switch(),
+        }),
+        Err(why) => {
+            log::warn!(
+                "mains_hz = {hertz} is not set: the camera's control `{}` {why}",
+                control.name
+            );
+            None
+        }
+    }
 }
 
 /// Something on which controls can be set.
@@ -313,9 +324,13 @@ fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Er
         let Setting {
             id, name, value, ..
         } = setting;
-        let taken = knobs
-            .set(*id, *value)
-            .map_err(|error| (format!("to set its control `{name}` to {value}"), error))?;
+        let taken = match knobs.set(*id, *value) {
+            // A USB camera stalled, which its next request ends.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => knobs.set(*id, *value),
+            result => result,
+        };
+        let taken =
+            taken.map_err(|error| (format!("to set its control `{name}` to {value}"), error))?;
         if taken != *value {
             log::warn!("the driver set the control `{name}` to {taken}, not to {value}");
         }
@@ -327,7 +342,7 @@ fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Er
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     fn control(id: u32, name: &str, kind: Kind, range: (i64, i64, u64)) -> Control {
         Control {
@@ -534,6 +549,25 @@ mod tests {
         assert_eq!(settings(&webcam(), &Tuning::default()), Ok(vec![]));
     }
 
+    /// What a camera cannot do with it is no reason to be without the camera, unless the board file names the control.
+    #[test]
+    fn mains_is_left_alone_where_the_camera_lacks_the_entry() {
+        let mut found = webcam();
+        let menu = found.iter_mut().find(|c| c.id == POWER_LINE_FREQUENCY);
+        let menu = menu.unwrap();
+        menu.entries.remove(0);
+        // The driver's own words for it.
+        menu.entries[0].1 = "50Hz".to_owned();
+        let of = |mains_hz| Tuning {
+            mains_hz: Some(mains_hz),
+            ..Tuning::default()
+        };
+        assert_eq!(settings(&found, &of(0)), Ok(vec![]));
+        assert_eq!(settings(&found, &of(50)).unwrap()[0].value, 1);
+        let why = settings(&found, &wanted("power_line_frequency", text("Disabled"))).unwrap_err();
+        assert!(why.contains("needs one of \"50Hz\" (1)"), "{why}");
+    }
+
     /// Knobs that record what is set, and refuse one.
     struct Noted(RefCell<Vec<(u32, i32)>>, Option<u32>);
 
@@ -571,6 +605,31 @@ mod tests {
         let knobs = Noted(RefCell::default(), Some(1));
         let (doing, _) = apply(&knobs, &settings).unwrap_err();
         assert_eq!(doing, "to set its control `exposure_time_absolute` to 100");
+    }
+
+    /// Knobs that stall so many times before they take anything.
+    struct Stalling(Cell<u32>);
+
+    impl Knobs for Stalling {
+        fn set(&self, _: u32, value: i32) -> io::Result<i32> {
+            match self.0.get() {
+                0 => Ok(value),
+                left => {
+                    self.0.set(left - 1);
+                    Err(io::Error::from_raw_os_error(libc::EPIPE))
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_control_that_stalls_is_set_once_more() {
+        let settings = settings(&webcam(), &wanted("gain", Scalar::Whole(5))).unwrap();
+        let stalls = |times| apply(&Stalling(Cell::new(times)), &settings);
+        assert!(stalls(0).is_ok() && stalls(1).is_ok());
+        let (doing, error) = stalls(2).unwrap_err();
+        assert_eq!(doing, "to set its control `gain` to 5");
+        assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
     }
 
     #[test]

@@ -123,11 +123,28 @@ pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraErr
         Some(libc::ENOSPC) => format!(
             "the USB bus has no bandwidth left for {shown}: choose MJPEG, a smaller size or rate, or another port"
         ),
-        Some(libc::EPIPE | libc::ENOLINK) => format!(
-            "{shown} belongs to a pipeline that is not set up: set it up in [camera.v4l2.media] (see `eyelet list cameras`), or it {RAW_ADVICE}"
+        Some(libc::EPIPE) => format!(
+            "{shown} refused {doing}: {error}; a USB camera that stalls at that: plug it in again, or ask for something else in the \
+             board file"
         ),
         _ => format!("{shown} refused {doing}: {error}"),
     })
+}
+
+/// A stream that was not started. For a camera whose parts may be devices of their own the two numbers mean that these were not set up.
+pub(super) fn not_started(
+    path: &Path,
+    may_have_parts: bool,
+    doing: &str,
+    error: &io::Error,
+) -> CameraError {
+    match error.raw_os_error() {
+        Some(libc::EPIPE | libc::ENOLINK) if may_have_parts => CameraError::Unusable(format!(
+            "{} belongs to a pipeline that is not set up: set it up in [camera.v4l2.media] (see `eyelet list cameras`), or it {RAW_ADVICE}",
+            path.display()
+        )),
+        _ => starting(path, doing, error),
+    }
 }
 
 /// A part of a pipeline that refused its link or format.
@@ -309,7 +326,26 @@ mod tests {
             (identifying(path, &from(libc::ENOTTY)), "not a video device"),
             (starting(path, "to start", &from(libc::EBUSY)), "in use by"),
             (starting(path, "to start", &from(libc::ENOSPC)), "bandwidth"),
-            (starting(path, "to start", &from(libc::EPIPE)), "rpicam-vid"),
+            (
+                not_started(path, true, "to start", &from(libc::EPIPE)),
+                "rpicam-vid",
+            ),
+            (
+                not_started(path, false, "to start", &from(libc::EPIPE)),
+                "refused to start: Broken pipe (os error 32); a USB camera",
+            ),
+            (
+                setting(path, "to set its control `focus` to 30", &from(libc::EPIPE)),
+                "refused to set its control `focus` to 30: Broken pipe (os error 32); a USB camera",
+            ),
+            (
+                disagreement(
+                    path,
+                    &wanted(),
+                    Disagreement::Refused(FourCc(*b"MJPG"), from(libc::EPIPE)),
+                ),
+                "refused to set MJPG: Broken pipe",
+            ),
             (
                 starting(path, "to start", &from(libc::EINVAL)),
                 "refused to start",

@@ -291,6 +291,13 @@ mod tests {
         // A driver that supports both is used through the single-planar API.
         let both = identity("both", several | sys::V4L2_CAP_VIDEO_CAPTURE);
         assert!(!both.is_multi_planar());
+        assert!(!unicam.is_usb());
+        let bus = "usb-0000:00:14.0-1".to_owned();
+        let webcam = Identity {
+            bus,
+            ..camera.clone()
+        };
+        assert!(webcam.is_usb());
 
         for (driver, caps, expected) in [
             ("uvcvideo", sys::V4L2_CAP_META_CAPTURE, "metadata"),

@@ -147,7 +147,8 @@ impl V4l2Camera {
         let stream = match Stream::start(node) {
             Ok(stream) => stream,
             Err((doing, error)) => {
-                let is_unlike = error.raw_os_error() == Some(libc::EPIPE);
+                let may_have_parts = !identity.is_usb();
+                let is_unlike = may_have_parts && error.raw_os_error() == Some(libc::EPIPE);
                 return match ready.pipeline {
                     Some(own) if is_unlike => Err(faults::mismatched_parts(
                         path,
@@ -159,13 +160,13 @@ impl V4l2Camera {
                         let (node, identity) = screened(path)?;
                         Self::start(path, node, &identity, config, true).map_err(|why| match why {
                             CameraError::Unusable(why) => {
-                                let first = faults::starting(path, doing, &error);
+                                let first = faults::not_started(path, true, doing, &error);
                                 CameraError::Unusable(format!("{first}; {why}"))
                             }
                             lost => lost,
                         })
                     }
-                    _ => Err(faults::starting(path, doing, &error)),
+                    _ => Err(faults::not_started(path, may_have_parts, doing, &error)),
                 };
             }
         };

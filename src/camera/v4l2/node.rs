@@ -104,6 +104,11 @@ impl Identity {
         let has = |flag| self.caps & flag != 0;
         has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && !has(sys::V4L2_CAP_VIDEO_CAPTURE)
     }
+
+    /// Whether it is on USB, as the kernel's documentation has its bus begin. A broken pipe there is a stalled transfer.
+    pub fn is_usb(&self) -> bool {
+        self.bus.starts_with("usb-")
+    }
 }
 
 /// An open node.
