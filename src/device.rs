@@ -204,6 +204,9 @@ impl Device {
         let Some(camera) = self.camera.as_mut() else {
             return Step::CameraFailed(CameraError::Unusable("the camera is not open".into()));
         };
+        if let Some(damage) = camera.damage() {
+            self.trouble.report(&self.serial, "frame skipped", &damage);
+        }
         let mut watch = self.waiting.take().unwrap_or_else(Stopwatch::start);
         let frame = match camera.next() {
             Ok(Next::Frame(frame)) => frame,
@@ -381,9 +384,6 @@ impl Device {
         self.say_status();
     }
 
-    fn reopen_camera(&mut self) -> Result<(), Failure> {
-        match (self.open_camera)() {
-            Ok(camera) => self.camera = Some(camera),
     /// Closes the camera and opens it again after a pause, which grows until frames come.
     fn rebuild_camera(
         &mut self,
@@ -401,6 +401,9 @@ impl Device {
         self.reopen_camera()
     }
 
+    fn reopen_camera(&mut self) -> Result<(), Failure> {
+        match (self.open_camera)() {
+            Ok(camera) => self.camera = Some(camera),
             Err(error @ CameraError::Spent(_)) => return Err(error.into()),
             Err(error) => {
                 let why = error.to_string();

@@ -7,6 +7,7 @@ use super::sniff::foreign;
 use super::y4m::{self, FrameLine, Header};
 use crate::frame::{Geometry, PixelFormat};
 use crate::jpeg::{Progress, Walker};
+use std::fmt;
 use std::ops::Range;
 
 /// Room for the segments that accompany an MJPEG picture (thumbnail, EXIF).
@@ -32,9 +33,56 @@ pub(super) enum Step {
     /// This many bytes are not a picture.
     Skip {
         bytes: usize,
-        /// Whether this is a new fault or a continuation of the last one.
-        new_fault: bool,
+        /// Why, unless they continue the last ones.
+        damage: Option<Damage>,
     },
+}
+
+/// Why a part of the stream is not a picture. Displayed for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// A picture, and the largest one that is taken.
+    TooLarge {
+        /// Its width and height.
+        size_px: (u32, u32),
+        /// The largest width and height.
+        most_px: (u32, u32),
+    },
+    /// Bytes that do not begin as a JPEG does.
+    NoJpeg,
+    /// A JPEG that breaks off or is damaged at this byte.
+    Broken(usize),
+    /// A JPEG that has not ended after so many bytes.
+    Endless(usize),
+    /// A JPEG without a width or a height.
+    NoSize,
+    /// A Y4M frame that does not begin as one.
+    NoFrameLine,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { size_px, most_px } => write!(
+                f,
+                "standard input carries {}x{} pictures, but [camera.pipe] takes at most {}x{}: raise max_width_px and max_height_px in the board file, or send smaller ones",
+                size_px.0, size_px.1, most_px.0, most_px.1
+            ),
+            Self::NoJpeg => f.write_str("what follows the last picture is not a JPEG"),
+            Self::Broken(at) => write!(f, "a JPEG is damaged or cut short at byte {at}"),
+            Self::Endless(bytes) => write!(
+                f,
+                "a JPEG does not end within {} KiB, more than a picture of the largest size takes",
+                bytes >> 10
+            ),
+            Self::NoSize => f.write_str("a JPEG has no width or height"),
+            Self::NoFrameLine => write!(
+                f,
+                "a Y4M frame does not begin with a FRAME line of at most {} bytes",
+                y4m::LONGEST_FRAME_LINE_BYTES
+            ),
+        }
+    }
 }
 
 /// Finds pictures of one kind.
@@ -92,7 +140,7 @@ pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
                 ..
             } = header.geometry();
             if width_px > config.max_width_px || height_px > config.max_height_px {
-                return Detected::Unknown(too_large(width_px, height_px, config));
+                return Detected::Unknown(too_large((width_px, height_px), config).to_string());
             }
             let lost = false;
             Detected::Stream(Framer::Y4m { header, lost }, end + 1)
@@ -100,11 +148,11 @@ pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
     }
 }
 
-fn too_large(width_px: u32, height_px: u32, config: &PipeConfig) -> String {
-    format!(
-        "standard input carries {width_px}x{height_px} pictures, but [camera.pipe] takes at most {}x{}: raise max_width_px and max_height_px in the board file, or send smaller ones",
-        config.max_width_px, config.max_height_px
-    )
+fn too_large(size_px: (u32, u32), config: &PipeConfig) -> Damage {
+    Damage::TooLarge {
+        size_px,
+        most_px: (config.max_width_px, config.max_height_px),
+    }
 }
 
 impl Framer {
@@ -143,8 +191,7 @@ impl Framer {
     pub fn refusal(&self) -> Option<String> {
         match self {
             Self::Mjpeg(mjpeg) => {
-                let (w, h) = mjpeg.refused?;
-                Some(too_large(w, h, &mjpeg.config))
+                Some(too_large(mjpeg.refused?, &mjpeg.config).to_string())
             }
             Self::Y4m { lost, .. } => lost.then(|| {
                 format!(
@@ -172,8 +219,9 @@ impl Framer {
                         // The last bytes may be the start of the word.
                         None => data.len().saturating_sub(4).max(1),
                     };
-                    let new_fault = !std::mem::replace(lost, true);
-                    Step::Skip { bytes, new_fault }
+                    let is_new = !std::mem::replace(lost, true);
+                    let damage = is_new.then_some(Damage::NoFrameLine);
+                    Step::Skip { bytes, damage }
                 }
             },
         }
@@ -216,25 +264,29 @@ impl MjpegFramer {
             let start = data.windows(JPEG_START.len()).position(|w| w == JPEG_START);
             // The last two bytes may be the start of a picture.
             let bytes = start.unwrap_or(data.len().saturating_sub(2).max(1));
-            let new_fault = !std::mem::replace(&mut self.lost, true);
-            return Step::Skip { bytes, new_fault };
+            let is_new = !std::mem::replace(&mut self.lost, true);
+            let damage = is_new.then_some(Damage::NoJpeg);
+            return Step::Skip { bytes, damage };
         }
         match self.walker.advance(data) {
             Progress::More if full => {
-                self.note_size();
-                self.skip(data.len(), true)
+                let large = self.note_size();
+                let endless = Damage::Endless(data.len());
+                self.skip(data.len(), true, large.unwrap_or(endless))
             }
             Progress::More => {
                 self.note_size();
                 Step::More
             }
-            Progress::Damaged(at) => self.skip(at.max(2), true),
+            Progress::Damaged(at) => self.skip(at.max(2), true, Damage::Broken(at)),
             Progress::Complete(end) => {
                 let size = self.walker.outline().size_px.unwrap_or_default();
                 let (width_px, height_px) = (u32::from(size.0), u32::from(size.1));
-                let large = self.note_size();
-                if large || width_px == 0 || height_px == 0 {
-                    return self.skip(end, false);
+                if let Some(large) = self.note_size() {
+                    return self.skip(end, false, large);
+                }
+                if width_px == 0 || height_px == 0 {
+                    return self.skip(end, false, Damage::NoSize);
                 }
                 (self.walker, self.lost, self.refused) = (Walker::default(), false, None);
                 let geometry = Geometry::packed(PixelFormat::Mjpeg, width_px, height_px);
@@ -243,25 +295,21 @@ impl MjpegFramer {
         }
     }
 
-    /// Whether the picture at the front is too large; if so, remembers its size.
-    fn note_size(&mut self) -> bool {
-        let Some((w, h)) = self.walker.outline().size_px else {
-            return false;
-        };
-        let (w, h) = (u32::from(w), u32::from(h));
-        let large = w > self.config.max_width_px || h > self.config.max_height_px;
-        if large {
-            self.refused = Some((w, h));
-        }
-        large
+    /// If the picture at the front is too large, says so and remembers its size.
+    fn note_size(&mut self) -> Option<Damage> {
+        let (w, h) = self.walker.outline().size_px?;
+        let size_px = (u32::from(w), u32::from(h));
+        let large = size_px.0 > self.config.max_width_px || size_px.1 > self.config.max_height_px;
+        large.then(|| {
+            self.refused = Some(size_px);
+            too_large(size_px, &self.config)
+        })
     }
 
     /// Drops the picture at the front; `lost` says whether the bytes after it belong to it too.
-    fn skip(&mut self, bytes: usize, lost: bool) -> Step {
+    fn skip(&mut self, bytes: usize, lost: bool, damage: Damage) -> Step {
         (self.walker, self.lost) = (Walker::default(), lost);
-        Step::Skip {
-            bytes,
-            new_fault: true,
-        }
+        let damage = Some(damage);
+        Step::Skip { bytes, damage }
     }
 }

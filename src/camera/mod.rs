@@ -17,6 +17,7 @@ mod still;
 pub mod v4l2;
 mod y4m;
 
+pub use framing::Damage;
 pub(crate) use others::{Others, is_hidden};
 pub use patience::SLICE;
 pub use pattern::{PatternCamera, PatternConfig};
@@ -145,6 +146,11 @@ pub trait Camera {
 
 /// The result of [`Camera::next`].
 #[derive(Debug)]
+    /// What was wrong with data in which the last calls of [`Camera::next`] found no frame, if that is news.
+    fn damage(&mut self) -> Option<Damage> {
+        None
+    }
+
 pub enum Next<'a> {
     /// The newest picture.
     Frame(Frame<'a>),

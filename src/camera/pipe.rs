@@ -7,12 +7,12 @@
 //!
 //! The end of the pipe is final: after pictures it is [`Next::End`], without any it is an error. A stream that is neither MJPEG
 //! nor Y4M is recognised by its start, or by containing no picture in as many bytes as the largest one has, or within the
-//! camera's timeout. Later, damage is skipped and counted for as long as the sender lives.
+//! camera's timeout. Later, damage is skipped, counted and told for as long as the sender lives.
 //!
 //! Standard input is one stream for the life of the process: bytes that were read but not used are kept when the camera is
 //! closed, so that reopening it continues where it stopped.
 
-use super::framing::{ADVICE, Detected, Framer, Step, detect};
+use super::framing::{ADVICE, Damage, Detected, Framer, Step, detect};
 use super::patience::Patience;
 use super::sniff::{HEAD_BYTES, guess};
 use super::{Camera, CameraConfig, CameraError, CameraKind, Counts, Kind, Next};
@@ -30,6 +30,9 @@ use std::time::Duration;
 
 /// Bytes per read: the capacity of a Linux pipe.
 const READ_BYTES: usize = 64 * 1024;
+
+/// More than what a sender of pictures puts between them, such as the head of an HTTP part.
+const WORDS_BYTES: usize = 1024;
 
 /// The stream on standard input while no camera holds it.
 static STANDARD_INPUT: Mutex<Option<Stream>> = Mutex::new(None);
@@ -137,6 +140,10 @@ struct Stream {
     newest: Vec<u8>,
     picture: Range<usize>,
     ended: bool,
+    /// The last damage since the last picture, until a timeout has told it.
+    vain: Option<Damage>,
+    /// The last damage, until it has been asked for.
+    news: Option<Damage>,
     /// Pictures found.
     pictures: u64,
     counts: Counts,
@@ -216,6 +223,10 @@ impl Camera for PipeCamera {
         }
     }
 
+    fn damage(&mut self) -> Option<Damage> {
+        self.stream.as_mut()?.news.take()
+    }
+
     fn counts(&self) -> Counts {
         self.stream
             .as_ref()
@@ -237,7 +248,7 @@ impl Stream {
             if !readable(&input, deadline)? {
                 return Err(match begin.as_slice() {
                     // The sender may still be starting.
-                    [] => timeout(config.timeout),
+                    [] => timeout(config.timeout, None),
                     begin => no_picture(&came_in(config.timeout), begin),
                 });
             }
@@ -277,6 +288,8 @@ impl Stream {
             newest: zeroed(bytes).ok_or_else(too_large)?,
             picture: 0..0,
             ended: false,
+            vain: None,
+            news: None,
             pictures: 0,
             counts: Counts::default(),
         })
@@ -311,7 +324,7 @@ impl Stream {
                 }
                 return Err(match self.pictures {
                     0 => no_picture(&came_in(patience.timeout()), &self.head),
-                    _ => timeout(patience.timeout()),
+                    _ => timeout(patience.timeout(), self.take_vain()),
                 });
             }
             budget = budget.saturating_sub(self.fill()?);
@@ -377,15 +390,17 @@ impl Stream {
             let full = front.len() == self.incoming.len();
             match self.framer.advance(front, full) {
                 Step::More => return,
-                Step::Skip { bytes, new_fault } => {
-                    self.counts.damaged += u64::from(new_fault);
+                Step::Skip { bytes, damage } => {
                     let bytes = bytes.min(front.len());
                     self.used += bytes;
                     self.skipped = self.skipped.saturating_add(bytes);
+                    if let Some(damage) = damage {
+                        self.note(damage);
+                    }
                 }
                 Step::Picture(range, geometry) => {
                     self.keep(self.used + range.start..self.used + range.end, geometry);
-                    self.skipped = 0;
+                    (self.skipped, self.vain) = (0, None);
                     self.pictures += 1;
                     if found.replace((geometry, clock::now())).is_some() {
                         self.counts.stale += 1;
@@ -393,6 +408,25 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Counts it, and keeps it for whoever asks.
+    fn note(&mut self, damage: Damage) {
+        self.counts.damaged += 1;
+        // A sender that was joined in the middle of a picture is in order, and many put words between their pictures.
+        if damage == Damage::NoJpeg {
+            self.vain.get_or_insert(damage);
+        } else {
+            self.vain = Some(damage);
+            self.news = self.vain.filter(|_| self.pictures > 0);
+        }
+    }
+
+    /// What is wrong with that which came since the last picture.
+    fn take_vain(&mut self) -> Option<Damage> {
+        let are_words = self.skipped < WORDS_BYTES;
+        let vain = self.vain.take();
+        vain.filter(|damage| !(are_words && *damage == Damage::NoJpeg))
     }
 
     /// Moves a picture from `incoming` to `newest`; the bytes after it stay.
@@ -451,11 +485,13 @@ fn lost(error: std::io::Error) -> CameraError {
     CameraError::Spent(format!("standard input cannot be read: {error}"))
 }
 
-fn timeout(waited: Duration) -> CameraError {
+/// No picture came; if bytes did, with what is wrong with them.
+fn timeout(waited: Duration, vain: Option<Damage>) -> CameraError {
+    let warning = vain.map(|damage| format!("what came could not be used: {damage}"));
     CameraError::Timeout {
         camera: "the pipe on standard input".into(),
         waited,
-        warning: String::new(),
+        warning: warning.unwrap_or_default(),
     }
 }
 

@@ -121,38 +121,55 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
     let (mut camera, mut writer) = camera(&[&noise[..], &a].concat());
     assert_eq!(next(&mut camera).unwrap(), a);
     assert_eq!(camera.counts().damaged, 1);
+    let stalled = "no frame from the pipe on standard input for 30ms";
     writer.write_all(&noise).unwrap();
-    timeout_error(&mut camera);
+    assert_eq!(timeout_error(&mut camera).to_string(), stalled);
     writer.write_all(&noise).unwrap();
     writer.write_all(&b).unwrap();
     assert_eq!(next(&mut camera).unwrap(), b);
     assert_eq!(camera.counts().damaged, 2);
+    // Words between two pictures are no news; more of them are why a picture does not come.
+    assert_eq!(camera.damage(), None);
+    writer.write_all(&noise.repeat(3)).unwrap();
+    let why = "what came could not be used: what follows the last picture is not a JPEG";
+    let error = timeout_error(&mut camera).to_string();
+    assert_eq!(error, format!("{stalled}: {why}"));
+    writer.write_all(&b).unwrap();
+    assert_eq!(next(&mut camera).unwrap(), b);
+    assert_eq!(camera.counts().damaged, 3);
     // A picture cut short by the next one.
     writer.write_all(&a[..a.len() - 3]).unwrap();
     writer.write_all(&b).unwrap();
     assert_eq!(next(&mut camera).unwrap(), b);
+    assert!(matches!(camera.damage(), Some(Damage::Broken(_))));
     assert_eq!(
         camera.counts(),
         Counts {
             stale: 0,
-            damaged: 3
+            damaged: 4
         }
     );
     writer.write_all(&a[..40]).unwrap();
     drop(writer);
     assert_eq!(next(&mut camera), None);
-    assert_eq!(camera.counts().damaged, 4);
+    assert_eq!(camera.counts().damaged, 5);
 }
 
 #[test]
 fn oversized_pictures_are_refused_and_the_next_one_is_found() {
     let (mut camera, mut writer) = camera(&jpeg(1, 16));
     assert!(next(&mut camera).is_some());
+    assert_eq!(camera.damage(), None);
     writer.write_all(&jpeg(1, 200)).unwrap();
-    assert!(matches!(
-        timeout_error(&mut camera),
-        CameraError::Timeout { .. }
-    ));
+    let error = timeout_error(&mut camera);
+    assert!(matches!(error, CameraError::Timeout { .. }), "{error:?}");
+    let why = "for 30ms: what came could not be used: standard input carries 200x200 pictures, but [camera.pipe] takes at most 64x48: raise";
+    assert!(error.to_string().contains(why), "{error}");
+    assert!(matches!(camera.damage(), Some(Damage::TooLarge { .. })));
+    // Told once; then the sender is silent.
+    assert_eq!(camera.damage(), None);
+    let error = timeout_error(&mut camera).to_string();
+    assert!(error.ends_with("standard input for 30ms"), "{error}");
     // Longer than the buffer, with no end.
     let endless = jpeg(1, 16);
     writer.write_all(&endless[..endless.len() - 2]).unwrap();
@@ -163,6 +180,7 @@ fn oversized_pictures_are_refused_and_the_next_one_is_found() {
         writer
     });
     assert_eq!(next(&mut camera).unwrap(), jpeg(7, 16));
+    assert_eq!(camera.damage(), Some(Damage::Endless(capacity)));
     drop(feeder.join().unwrap());
     assert_eq!(camera.counts().damaged, 2);
 }
@@ -180,6 +198,7 @@ fn y4m_frames_come_and_the_stream_is_found_again() {
         .unwrap();
     assert_eq!(next(&mut camera).unwrap(), [3; 6]);
     assert_eq!(camera.counts().damaged, 1);
+    assert_eq!(camera.damage(), Some(Damage::NoFrameLine));
     let (mut camera, _writer) = self::camera(b"YUV4MPEG2 W2 H1 C422\nFRAME\n\x01\x02\x0a\x14");
     assert_eq!(next(&mut camera).unwrap(), [1, 10, 2, 20]);
 }

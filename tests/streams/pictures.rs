@@ -98,6 +98,13 @@ fn streams_of_pictures_run_to_their_end() {
             "\"event\":\"verdict\"",
         ),
         row(
+            "one that is too large among them",
+            [&photo[..], &jpeg(700, 500), &photo].concat(),
+            Ends,
+            DONE,
+            "\"why\":\"standard input carries 700x500 pictures, but [camera.pipe] takes at most 640x480",
+        ),
+        row(
             "the largest",
             jpeg(640, 480),
             Ends,
