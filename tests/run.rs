@@ -146,6 +146,27 @@ fn check_opens_no_hardware() {
     }
 }
 
+/// Picture files are no hardware.
+#[test]
+fn check_looks_at_the_pictures_that_stand_for_a_camera() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    std::fs::write(folder.path().join("cut.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    for (camera, says) in [
+        (
+            "nope.png",
+            "cannot find the picture or folder nope.png: No such file",
+        ),
+        ("empty", "the folder empty has no pictures"),
+        ("cut.png", "cannot read the picture cut.png: "),
+    ] {
+        let words = ["check", "--board", "host", "--camera", camera];
+        let run = run_eyelet(folder.path(), &words);
+        assert_eq!(run.code, 5, "{camera}: {}", run.stderr);
+        assert!(run.stderr.contains(says), "{camera}: {}", run.stderr);
+    }
+}
+
 #[test]
 fn every_list_prints_something() {
     let folder = tempfile::tempdir().unwrap();

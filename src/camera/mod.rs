@@ -110,6 +110,14 @@ pub trait CameraKind: fmt::Display {
     /// Why it cannot be used, and what to do about it.
     fn open(&self) -> Result<Box<dyn Camera>, CameraError>;
 
+    /// Checks what can be checked without hardware: files that the settings name.
+    ///
+    /// # Errors
+    /// As for [`CameraKind::open`].
+    fn check(&self) -> Result<(), CameraError> {
+        Ok(())
+    }
+
     /// How long a frame may take before the stream counts as stalled; `None`: frames are always ready.
     fn timeout(&self) -> Option<Duration> {
         None
@@ -138,6 +146,11 @@ pub trait Camera {
     /// expires returns [`CameraError::Timeout`].
     fn next(&mut self) -> Result<Next<'_>, CameraError>;
 
+    /// What was wrong with data in which the last calls of [`Camera::next`] found no frame, if that is news.
+    fn damage(&mut self) -> Option<Damage> {
+        None
+    }
+
     /// Counts since the camera was opened.
     fn counts(&self) -> Counts {
         Counts::default()
@@ -146,11 +159,6 @@ pub trait Camera {
 
 /// The result of [`Camera::next`].
 #[derive(Debug)]
-    /// What was wrong with data in which the last calls of [`Camera::next`] found no frame, if that is news.
-    fn damage(&mut self) -> Option<Damage> {
-        None
-    }
-
 pub enum Next<'a> {
     /// The newest picture.
     Frame(Frame<'a>),

@@ -89,6 +89,21 @@ impl CameraKind for StillConfig {
     fn open(&self) -> Result<Box<dyn Camera>, CameraError> {
         Ok(Box::new(StillCamera::open(self)?))
     }
+
+    /// Every name is there, every folder has pictures, and one picture can be read.
+    fn check(&self) -> Result<(), CameraError> {
+        let is_built_in =
+            |file| built_in::read(file).is_some() || built_in::files(file).next().is_some();
+        for file in self.files.iter().filter(|file| !is_built_in(file)) {
+            file.metadata().map_err(|error| {
+                let file = file.display();
+                CameraError::Unusable(format!(
+                    "cannot find the picture or folder {file}: {error}; correct `files` of [camera.still], or --camera"
+                ))
+            })?;
+        }
+        StillCamera::open(self).map(drop)
+    }
 }
 
 impl fmt::Display for StillConfig {
@@ -385,6 +400,30 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn names_folders_and_the_first_picture_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        save(&at("good.png"), 2, 5);
+        std::fs::create_dir(at("empty")).unwrap();
+        std::fs::write(at("damaged.png"), "no picture").unwrap();
+        let check = |files: &[&str]| {
+            let files = files.iter().map(|file| at(file)).collect();
+            config(files).check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["good.png"]), Ok(()));
+        // As while it runs, a picture that cannot be read is passed over as long as there are others.
+        assert_eq!(check(&["damaged.png", "good.png"]), Ok(()));
+        for (files, why) in [
+            (&["good.png", "none.png"][..], "none.png: No such file"),
+            (&["good.png", "empty"], "empty has no pictures"),
+            (&["damaged.png"], "damaged.png: it is not a BMP"),
+        ] {
+            let error = check(files).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
     fn the_picture_is_decoded_once_for_all_its_frames() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.png");

@@ -1,4 +1,4 @@
-//! `eyelet check`: everything about a board and its model, without opening hardware.
+//! `eyelet check`: everything about a board, its picture files and its model, without opening hardware.
 
 use super::{BoardArgs, print_facts, print_line};
 use crate::Failure;
@@ -25,6 +25,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         board.name, board.description
     ))?;
     print_line(format_args!("camera   {}", board.camera))?;
+    board.camera.settings().check()?;
     if board.displays.is_empty() {
         print_line("display  none: only the serial log")?;
     }
