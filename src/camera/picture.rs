@@ -21,6 +21,16 @@ pub const MAX_PIXELS: u64 = 64_000_000;
 /// The largest file that is accepted.
 const MAX_FILE_BYTES: u64 = 512 << 20;
 
+/// The kinds that are read.
+const READ: [ImageFormat; 6] = [
+    ImageFormat::Bmp,
+    ImageFormat::Gif,
+    ImageFormat::Jpeg,
+    ImageFormat::Png,
+    ImageFormat::Tiff,
+    ImageFormat::WebP,
+];
+
 /// An upright picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -139,6 +149,12 @@ fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     }
     let format = image::guess_format(bytes)
         .map_err(|_| "it is not a BMP, GIF, JPEG, PNG, TIFF or WebP file".to_string())?;
+    if !READ.contains(&format) {
+        let kind = format!("{format:?}").to_uppercase();
+        return Err(format!(
+            "it is a picture of the kind {kind}, which is not read here: convert it to JPEG or PNG"
+        ));
+    }
     let name = format.extensions_str().first().copied().unwrap_or("?");
     let damaged = |error: image::ImageError| {
         format!("the {name} data is damaged or of an unknown kind: {error}")
@@ -284,13 +300,7 @@ mod tests {
 
     #[test]
     fn every_lossless_kind_gives_the_same_pixels() {
-        for format in [
-            ImageFormat::Bmp,
-            ImageFormat::Gif,
-            ImageFormat::Png,
-            ImageFormat::Tiff,
-            ImageFormat::WebP,
-        ] {
+        for format in READ.into_iter().filter(|kind| *kind != ImageFormat::Jpeg) {
             let picture = decode(&encoded(&four(), format)).unwrap();
             assert_eq!((picture.width_px, picture.height_px), (2, 2));
             assert_eq!(picture.rgb, four().into_rgb8().into_raw(), "{format:?}");
@@ -402,6 +412,13 @@ mod tests {
             ("a.jpg", b"\xff\x0a\xfa\x1f", "a JPEG XL picture"),
         ] {
             let words = format!("it is {kind}, which is not read here: convert it to JPEG");
+            refuse(name, head, &words);
+        }
+        for (name, head, kind) in [
+            ("a.ppm", &b"P6 1 1 255\n\x01\x02\x03"[..], "PNM"),
+            ("a.ico", b"\0\0\x01\0\x01\0", "ICO"),
+        ] {
+            let words = format!("it is a picture of the kind {kind}, which is not read here");
             refuse(name, head, &words);
         }
         let mut png = encoded(&four(), ImageFormat::Png);
