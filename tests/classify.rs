@@ -6,6 +6,7 @@ mod common;
 use common::{Run, eyelet, fixture, run_eyelet_with_input, send_signal};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -232,7 +233,13 @@ fn what_a_folder_has_besides_pictures_is_counted() {
     std::fs::copy(at("a.jpg"), at("b.jfif")).unwrap();
     std::fs::write(at("c.HEIC"), b"\0\0\0\x24ftypheic\0\0\0\0").unwrap();
     std::fs::write(at("notes.txt"), "").unwrap();
+    // Links to pictures are read, and a folder may be named by a link.
+    std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    symlink("../elsewhere", at("more")).unwrap();
+    symlink("nowhere.jpg", at("d.jpg")).unwrap();
+    let links = "in: 2 links to folders, or to nothing, are left out; name the folders themselves";
     let run = classify(folder.path(), &["--json", "in"], None);
+    assert!(run.stderr.contains(links), "{}", run.stderr);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let lines = run.json_lines();
     let images: Vec<_> = lines

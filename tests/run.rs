@@ -165,6 +165,18 @@ fn check_looks_at_the_pictures_that_stand_for_a_camera() {
         assert_eq!(run.code, 5, "{camera}: {}", run.stderr);
         assert!(run.stderr.contains(says), "{camera}: {}", run.stderr);
     }
+    // Links to folders are not followed.
+    let photos = folder.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    image::RgbImage::new(8, 8)
+        .save(photos.join("a.png"))
+        .unwrap();
+    std::os::unix::fs::symlink("../empty", photos.join("more")).unwrap();
+    let words = ["check", "--board", "host", "--camera", "photos"];
+    let run = run_eyelet(folder.path(), &words);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let says = "photos: 1 link to a folder, or to nothing, is left out";
+    assert!(run.stderr.contains(says), "{}", run.stderr);
 }
 
 #[test]

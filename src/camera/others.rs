@@ -1,4 +1,5 @@
-//! What is in a folder of pictures and is not taken, because its name does not end as a picture's that is read here.
+//! What is in a folder of pictures and is not taken: because its name does not end as a picture's that is read here, or because it
+//! is a link to another folder, or to nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,6 +19,8 @@ pub(crate) struct Others {
     count: usize,
     /// Their endings in small letters.
     endings: BTreeSet<String>,
+    /// Links to folders, or to nothing.
+    links: usize,
 }
 
 impl Others {
@@ -31,11 +34,28 @@ impl Others {
         self.endings.extend(ending.map(|e| e.to_ascii_lowercase()));
     }
 
-    /// Logs what was left out of `folder`: a warning if there are pictures among it.
+    /// Counts a link that leads to no file, unless it is hidden.
+    pub fn add_link(&mut self, link: &Path) {
+        self.links += usize::from(!is_hidden(link));
+    }
+
+    /// Logs what was left out of `folder`: a warning if there are, or may be, pictures among it.
     pub fn report(&self, folder: &Path) {
-        if let Some((level, message)) = self.message() {
+        let links = self.links_message().map(|text| (log::Level::Warn, text));
+        for (level, message) in self.message().into_iter().chain(links) {
             log::log!(level, "{}: {message}", folder.display());
         }
+    }
+
+    fn links_message(&self) -> Option<String> {
+        let (links, are) = match self.links {
+            0 => return None,
+            1 => ("1 link to a folder, or to nothing,".to_owned(), "is"),
+            count => (format!("{count} links to folders, or to nothing,"), "are"),
+        };
+        Some(format!(
+            "{links} {are} left out; name the folders themselves to have their pictures"
+        ))
     }
 
     fn message(&self) -> Option<(log::Level, String)> {
@@ -99,6 +119,16 @@ mod tests {
         let words =
             "3 other files are left out (heic, md); convert the pictures among them to JPEG";
         assert_eq!(heic, (log::Level::Warn, words.to_owned()));
+        let mut others = Others::default();
+        assert_eq!(others.links_message(), None);
+        others.add_link(Path::new("a/.link"));
+        others.add_link(Path::new("a/link"));
+        let what = "left out; name the folders themselves to have their pictures";
+        let words = format!("1 link to a folder, or to nothing, is {what}");
+        assert_eq!(others.links_message(), Some(words));
+        others.add_link(Path::new("a/b.png"));
+        let words = format!("2 links to folders, or to nothing, are {what}");
+        assert_eq!(others.links_message(), Some(words));
         let one = message(&["Makefile"]).unwrap();
         assert_eq!(one.1, "1 other file is left out");
         let many = message(&["a.a", "a.b", "a.c", "a.d", "a.e", "a.f", "a.g"]).unwrap();

@@ -293,6 +293,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
             match file.is_file() {
                 true if is_picture(&file) => found.push(file),
                 true => others.add(&file),
+                false if file.is_symlink() => others.add_link(&file),
                 false => {}
             }
         }
@@ -400,7 +401,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn names_folders_and_the_first_picture_are_checked() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -424,6 +424,7 @@ mod tests {
         }
     }
 
+    #[test]
     fn the_picture_is_decoded_once_for_all_its_frames() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.png");

@@ -1,7 +1,7 @@
 //! Finds the pictures to classify: files, folders, patterns that no shell has expanded, a list of names, standard input.
 //!
 //! They come in the order in which they are named. A folder stands for its pictures and those in its subfolders, sorted by name;
-//! hidden ones are skipped, others are counted in the log, and links to folders are not followed. A name that does not exist or gives no picture becomes a fault
+//! hidden ones are skipped, others are counted in the log, as are links to folders, which are not followed. A name that does not exist or gives no picture becomes a fault
 //! in the list, reported in its turn.
 
 use crate::camera::{ENDINGS, Others, is_hidden, is_picture};
@@ -147,6 +147,7 @@ fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
                 pictures.push(Picture::File(entry.into_path()));
             }
             Ok(entry) if is_file(&entry) => others.add(entry.path()),
+            Ok(entry) if is_link_inside(&entry) => others.add_link(entry.path()),
             Ok(_) => {}
             Err(error) => {
                 let folder = error.path().unwrap_or(path);
@@ -171,6 +172,11 @@ fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
 /// Hidden files and folders are skipped, unless named explicitly.
 fn is_shown(entry: &DirEntry) -> bool {
     entry.depth() == 0 || !is_hidden(entry.path())
+}
+
+/// The folder itself may be named by a link.
+fn is_link_inside(entry: &DirEntry) -> bool {
+    entry.depth() > 0 && entry.file_type().is_symlink()
 }
 
 fn is_file(entry: &DirEntry) -> bool {
