@@ -391,7 +391,10 @@ mod tests {
         )
         .unwrap();
         let five = found(&[5]).unwrap();
-        assert_eq!((five.labels.len(), five.file.as_deref()), (5, Some("labels.json")));
+        assert_eq!(
+            (five.labels.len(), five.file.as_deref()),
+            (5, Some("labels.json"))
+        );
         std::fs::remove_file(folder.path().join("labels.json")).unwrap();
         // A pipe is not waited for, and a control character is no part of a label.
         let pipe = folder.path().join("classes.txt");
