@@ -54,7 +54,10 @@ pub fn hardly_classifier(graph: &GraphProto, output: &str, count: Option<usize>)
     }
     let producers = producers(graph);
     // A transformer gives its first token.
-    let passed: Vec<&str> = MOVES.into_iter().chain(["Gather", "Slice"]).collect();
+    let passed: Vec<&str> = MOVE_OR_CONVERT
+        .into_iter()
+        .chain(["Gather", "Slice"])
+        .collect();
     let last = behind(&producers, output, &passed)?;
     let (is_features, operator) = match last.op_type.as_str() {
         operator @ ("BatchNormalization" | "Gelu" | "HardSwish" | "LayerNormalization") => {
@@ -96,7 +99,7 @@ fn pools_features(
         "QLinearLeakyRelu",
         "Relu",
     ];
-    let passed: Vec<&str> = MOVES.into_iter().chain(KEEPS).collect();
+    let passed: Vec<&str> = MOVE_OR_CONVERT.into_iter().chain(KEEPS).collect();
     let made = pool
         .input
         .first()
@@ -108,8 +111,9 @@ fn pools_features(
         count.is_some_and(|n| n >= MIN_FEATURES && n.is_multiple_of(FEATURES_STEP));
     let is_computed = |name: &String| producers.contains_key(name.as_str());
     // The mean of the scores of several heads (CrossViT).
-    let is_product =
-        |name: &String| behind(producers, name, &MOVES).is_some_and(|n| is_product(producers, n));
+    let is_product = |name: &String| {
+        behind(producers, name, &MOVE_OR_CONVERT).is_some_and(|n| is_product(producers, n))
+    };
     let of_products = made.input.iter().any(is_product);
     match made.op_type.as_str() {
         _ if of_products => false,
@@ -139,7 +143,7 @@ fn is_product(producers: &HashMap<&str, &NodeProto>, node: &NodeProto) -> bool {
 }
 
 /// Operators that only move or convert values.
-const MOVES: [&str; 10] = [
+const MOVE_OR_CONVERT: [&str; 10] = [
     "Cast",
     "DequantizeLinear",
     "Dropout",
@@ -208,7 +212,7 @@ impl Signs {
     pub fn of(graph: &GraphProto) -> Self {
         let output = graph.output.first().map_or("", |o| o.name.as_str());
         let producers = producers(graph);
-        let last = behind(&producers, output, &MOVES);
+        let last = behind(&producers, output, &MOVE_OR_CONVERT);
         let shape = graph.input.first().and_then(shape_of);
         Self {
             is_recurrent: ["LSTM", "GRU", "RNN"].iter().any(|op| has(graph, op)),

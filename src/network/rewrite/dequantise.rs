@@ -20,12 +20,12 @@ use super::forms::opset;
 use super::outline::{float_outline, is_outline};
 use crate::network::graph::Quant;
 use crate::network::onnx::attributes::{int, normalised_index, of_float, of_int};
-use crate::network::onnx::{drop_unread_weights, float_tensor, inner_graphs, values_f32};
+use crate::network::onnx::{
+    drop_unread_weights, float_tensor, inner_graphs, set_elem_type, values_f32,
+};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
-};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 const NOT_POSITIVE: &str = "a scale is not a positive number";
 
@@ -85,7 +85,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
     }
     for output in &mut graph.output {
         if rewrite.reals.contains_key(&output.name) {
-            become_float(output);
+            set_elem_type(output, DataType::Float);
         }
     }
     let Rewrite {
@@ -445,12 +445,4 @@ fn slice_axis(axis: i64, rank: usize) -> Option<usize> {
         return Some(0);
     }
     normalised_index(axis, rank).filter(|&a| a < rank)
-}
-
-fn become_float(output: &mut ValueInfoProto) {
-    if let Some(type_proto::Value::TensorType(t)) =
-        output.r#type.as_mut().and_then(|t| t.value.as_mut())
-    {
-        t.elem_type = DataType::Float as i32;
-    }
 }

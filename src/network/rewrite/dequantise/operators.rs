@@ -4,7 +4,7 @@ use super::{Quantisation, Rewrite};
 use crate::network::onnx::attributes::{attribute, float, int, of_int, text};
 use crate::network::onnx::{float_tensor, int64_tensor, reads, values_f32};
 use crate::network::rewrite::ISLAND;
-use crate::network::rewrite::forms::MOVES;
+use crate::network::rewrite::forms::KEEP_TYPE;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -152,7 +152,7 @@ impl Rewrite<'_> {
             return self.pad(node, q);
         }
         if let Some(first) = quantised.first() {
-            if node.op_type != "Pad" && !MOVES.contains(&node.op_type.as_str()) {
+            if node.op_type != "Pad" && !KEEP_TYPE.contains(&node.op_type.as_str()) {
                 return Err(
                     "computes with quantised integers in a way that Eyelet does not support".into(),
                 );

@@ -11,7 +11,7 @@ use tract_onnx::pb::{NodeProto, TensorProto, ValueInfoProto, type_proto};
 
 /// Operators that move values without computing with them: their results have the type of their first input. (Pad adds its own
 /// value.)
-pub const MOVES: &[&str] = &[
+pub const KEEP_TYPE: &[&str] = &[
     "Concat",
     "Flatten",
     "Gather",
@@ -81,7 +81,7 @@ impl Forms<'_> {
             node.op_type = "Identity".into();
             node.attribute.clear();
         }
-        if node.op_type == "Pad" || MOVES.contains(&node.op_type.as_str()) {
+        if node.op_type == "Pad" || KEEP_TYPE.contains(&node.op_type.as_str()) {
             if let Some(&kind) = self.types.get(input(node, 0)) {
                 let results = node.output.iter().cloned();
                 self.types.extend(results.map(|result| (result, kind)));

@@ -24,7 +24,7 @@ mod norm;
 mod old;
 mod recurrent;
 
-pub use integers::MOVES;
+pub use integers::KEEP_TYPE;
 pub use norm::in_training;
 
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
