@@ -308,6 +308,8 @@ fn one_output(
                 all.join(", ")
             )
         })?,
+        // Nothing to choose: most networks do not pay for the look at their operators.
+        None if all.len() < 2 => 0,
         None => likeliest(graph, &possible),
     };
     if all.len() < 2 {
