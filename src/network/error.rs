@@ -35,7 +35,7 @@ impl From<NetworkError> for Failure {
 
 /// Why a network has no fast plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no fast plan: node {node:?} ({op}): {why}")]
+#[error("node {node:?} ({op}): {why}")]
 pub struct NotFused {
     /// The ONNX node; empty when it is about the whole graph.
     pub node: String,

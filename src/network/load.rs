@@ -146,7 +146,6 @@ fn log_why_slow(model: &NetworkSpec, plan: &Plan, why_slow: Option<&WhySlow>) {
     if model.precision == Precision::Half {
         log_single(model, "not all of its layers are known");
     }
-    let why = why.strip_prefix("no fast plan: ").unwrap_or(why);
     match islands {
         Some(islands) => log::info!(
             "{}: {} of its multiply-adds run in our own kernels; no fast plan for the whole: {why}",

@@ -41,7 +41,7 @@ impl Steps {
             Failure::new(
                 Cause::Model,
                 format!(
-                    "--by-step measures the steps of a fast plan: {why}; `eyelet explain` lists which parts run where"
+                    "--by-step measures the steps of a fast plan, and there is none: {why}; `eyelet explain` lists which parts run where"
                 ),
             )
         })?;
