@@ -1,6 +1,7 @@
 //! A bare `FILE.onnx` as a [`Model`]: what it says about itself, what the files beside it say, and the usual rules for the rest.
 
 use super::facts::{self, Fact, Source};
+use super::file::USUAL_SIDE_PX;
 use super::hints::{Hint, Hints, Labels, Pixels, Resized};
 use super::usual_labels::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
 use super::{Model, ModelError, labels as label_file, own_toml_name};
@@ -9,9 +10,6 @@ use crate::network::Network;
 use crate::network::onnx::inspect::Inspected;
 use crate::spec::{ChannelOrder, Dtype, InputSpec, OutputKind, OutputSpec, Precision, Resize};
 use std::path::Path;
-
-/// Side of the input if nothing states it.
-const USUAL_SIDE_PX: u32 = 224;
 
 impl Model {
     /// The model in the file `path`, which says `inspected` about itself. What neither it nor a file beside it says is assumed:

@@ -23,8 +23,8 @@ pub(super) const INPUT_KEYS: [&str; 9] = [
 ];
 /// The same in a description that belongs to one file beside it.
 const SIZE_KEYS: [&str; 2] = ["input.width_px", "input.height_px"];
-/// Side of the input until something says it.
-const OPEN_SIDE_PX: u32 = 224;
+/// Side of the input if nothing states it.
+pub(super) const USUAL_SIDE_PX: u32 = 224;
 /// The same for `[output]`.
 pub(super) const OUTPUT_KEYS: [&str; 2] = ["output.kind", "output.label_offset"];
 
@@ -242,7 +242,7 @@ fn variants(top: &mut Table<'_, '_>) -> BTreeMap<String, NetworkFile> {
 
 /// An input of which nothing is stated.
 fn open_input() -> InputSpec {
-    InputSpec::imagenet(Layout::Nchw, Dtype::F32, OPEN_SIDE_PX, OPEN_SIDE_PX)
+    InputSpec::imagenet(Layout::Nchw, Dtype::F32, USUAL_SIDE_PX, USUAL_SIDE_PX)
 }
 
 fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
@@ -270,7 +270,7 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
     // A wrong number is a fault, a missing one may be allowed.
     let or_open = |key: &str, side: Option<u32>| match table.has(key) {
         true => side,
-        false => Some(OPEN_SIDE_PX),
+        false => Some(USUAL_SIDE_PX),
     };
     let is_size_stated = table.has("width_px") && table.has("height_px");
     let (width_px, height_px) = (

@@ -6,7 +6,7 @@ use super::facts::{self, Source};
 use super::hints::Hints;
 use super::{ModelError, Named};
 use crate::network::onnx::inspect::Inspected;
-use crate::spec::{Dtype, InputSpec, OutputKind, OutputSpec, Resize};
+use crate::spec::{InputSpec, OutputKind, OutputSpec, Resize};
 
 /// Keys that mean something together: where one of them is stated, what is said elsewhere does not hold for the others.
 const PIXELS: [&str; 3] = ["input.scale", "input.mean", "input.std"];
@@ -60,7 +60,7 @@ impl<'d> LeftOut<'d> {
     /// Whether the file decides on a key that is left out.
     fn is_by_file(&self, key: &str) -> bool {
         match key {
-            "input.scale" | "input.mean" | "input.std" => self.are_open(&PIXELS),
+            key if PIXELS.contains(&key) => self.are_open(&PIXELS),
             // Bytes have no scale: whoever states one has floats.
             "input.dtype" => self.is_open(key) && self.are_open(&PIXELS),
             "input.resize" => self.are_open(&["input.resize", "input.resize_shorter_px"]),
@@ -99,11 +99,8 @@ impl<'d> LeftOut<'d> {
         if by_file("input.channels") {
             input.channels = said.channels;
         }
-        if by_file("input.mean") && input.dtype == Dtype::F32 {
+        if by_file("input.mean") {
             (input.scale, input.mean, input.std) = (said.scale, said.mean, said.std);
-        } else if input.dtype == Dtype::U8 {
-            let bytes = InputSpec::imagenet(input.layout, Dtype::U8, 1, 1);
-            (input.scale, input.mean, input.std) = (bytes.scale, bytes.mean, bytes.std);
         }
         if by_file("input.resize") {
             input.resize = said.resize;
