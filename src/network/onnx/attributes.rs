@@ -68,3 +68,14 @@ pub fn of_float(name: &str, f: f32) -> AttributeProto {
         ..AttributeProto::default()
     }
 }
+
+/// Makes a string attribute, for tests.
+#[cfg(test)]
+pub fn of_text(name: &str, text: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::String as i32,
+        s: text.as_bytes().to_vec(),
+        ..AttributeProto::default()
+    }
+}

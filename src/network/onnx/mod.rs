@@ -349,6 +349,20 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     Ok(values)
 }
 
+/// Makes a model of the standard operators of `opset`, for tests.
+#[cfg(test)]
+pub fn test_model(graph: GraphProto, opset: i64) -> ModelProto {
+    let standard = tract_onnx::pb::OperatorSetIdProto {
+        domain: String::new(),
+        version: opset,
+    };
+    ModelProto {
+        opset_import: vec![standard],
+        graph: Some(graph),
+        ..ModelProto::default()
+    }
+}
+
 /// Makes a node, for tests.
 #[cfg(test)]
 pub fn test_node(

@@ -362,14 +362,15 @@ fn is_honoured(operator: &str, attribute: &AttributeProto) -> bool {
         || unread.any(|(op, own, same)| *op == operator && *own == name && same.holds(attribute))
 }
 
-/// An attribute as a refusal says it.
+/// An attribute as a refusal says it, on one line.
 fn stated(attribute: &AttributeProto) -> String {
+    const MOST_BYTES: usize = 200;
     let texts = || {
         let texts = attribute.strings.iter().map(|s| String::from_utf8_lossy(s));
         texts.collect::<Vec<_>>().join(", ")
     };
     let name = &attribute.name;
-    match () {
+    let mut stated = match () {
         () if !attribute.s.is_empty() => {
             format!("{name} = {:?}", String::from_utf8_lossy(&attribute.s))
         }
@@ -378,7 +379,10 @@ fn stated(attribute: &AttributeProto) -> String {
         () if attribute.i != 0 => format!("{name} = {}", attribute.i),
         () if !attribute.ints.is_empty() => format!("{name} = {:?}", attribute.ints),
         () => format!("the attribute {name}"),
-    }
+    };
+    // A file may hold millions of values.
+    stated.truncate(stated.floor_char_boundary(MOST_BYTES));
+    stated
 }
 
 fn instead(operator: &str, attribute: &str) -> &'static str {
@@ -438,7 +442,7 @@ fn rounds_scales(node: &NodeProto) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::network::onnx::attributes::{of_float, of_int, of_ints};
+    use crate::network::onnx::attributes::{of_float, of_int, of_ints, of_text};
     use crate::network::onnx::test_node;
     use tract_onnx::pb::attribute_proto::AttributeType;
 
@@ -451,17 +455,15 @@ mod tests {
         }
     }
 
-    fn of_text(name: &str, text: &str) -> AttributeProto {
-        AttributeProto {
-            name: name.to_owned(),
-            r#type: AttributeType::String as i32,
-            s: text.as_bytes().to_vec(),
-            ..AttributeProto::default()
-        }
-    }
-
     fn refusal(op: &str, inputs: &[&str], attributes: &[AttributeProto]) -> Option<String> {
         not_honoured(&test_node(op, inputs, &["", "out"], attributes), 17)
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_however_many_values_the_file_holds() {
+        let why = refusal("Relu", &["x"], &[of_ints("places", &[7; 100_000])]).unwrap();
+        assert!(why.contains("places = [7, 7, "), "{why}");
+        assert!(why.len() < 500, "{} bytes", why.len());
     }
 
     #[test]

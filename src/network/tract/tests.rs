@@ -3,14 +3,13 @@
 use super::parse::one_line;
 use super::plan::{Planned, Staging, TractPlan};
 use crate::network::lower::settle;
-use crate::network::onnx::attributes::{of_float, of_int, of_ints};
-use crate::network::onnx::{budget, float_tensor, int64_tensor, repair, test_node, value_info};
+use crate::network::onnx::attributes::{of_float, of_int, of_ints, of_text};
+use crate::network::onnx::{
+    budget, float_tensor, int64_tensor, repair, test_model, test_node, value_info,
+};
 use crate::network::rewrite::forms;
 use crate::spec::Dtype;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 
 /// The values of `y`, which these nodes make of `x`.
 fn run(
@@ -21,20 +20,14 @@ fn run(
     dims: &[usize],
 ) -> Result<Vec<f32>, String> {
     let sizes: Vec<i64> = dims.iter().map(|&d| d as i64).collect();
-    let mut model = ModelProto {
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: opset,
-        }],
-        graph: Some(GraphProto {
-            node: nodes,
-            initializer: weights,
-            input: vec![value_info("x", 1, &sizes)],
-            output: vec![value_info("y", 1, &[])],
-            ..GraphProto::default()
-        }),
-        ..ModelProto::default()
+    let graph = GraphProto {
+        node: nodes,
+        initializer: weights,
+        input: vec![value_info("x", 1, &sizes)],
+        output: vec![value_info("y", 1, &[])],
+        ..GraphProto::default()
     };
+    let mut model = test_model(graph, opset);
     repair::model(&mut model, None)?;
     budget::check(model.graph.as_ref().unwrap())?;
     settle(&mut model)?;
@@ -51,15 +44,6 @@ fn run(
 
 fn node(op: &str, inputs: &[&str], output: &str, attributes: &[AttributeProto]) -> NodeProto {
     test_node(op, inputs, &[output], attributes)
-}
-
-fn of_text(name: &str, text: &str) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        r#type: AttributeType::String as i32,
-        s: text.as_bytes().to_vec(),
-        ..AttributeProto::default()
-    }
 }
 
 fn near(got: &[f32], want: &[f32]) {
@@ -236,16 +220,11 @@ fn a_layer_with_an_attribute_that_tract_drops_is_refused() {
 
 #[test]
 fn a_file_of_two_opsets_is_refused() {
-    let mut model = ModelProto {
-        opset_import: [("", 11), ("ai.onnx", 17)]
-            .map(|(domain, version)| OperatorSetIdProto {
-                domain: domain.to_owned(),
-                version,
-            })
-            .to_vec(),
-        graph: Some(GraphProto::default()),
-        ..ModelProto::default()
-    };
+    let mut model = test_model(GraphProto::default(), 11);
+    model.opset_import.push(OperatorSetIdProto {
+        domain: "ai.onnx".to_owned(),
+        version: 17,
+    });
     let why = forms::rewrite(&mut model).unwrap_err();
     assert!(why.contains("states two opsets"), "{why}");
     model.opset_import[1].version = 11;

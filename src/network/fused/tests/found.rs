@@ -5,9 +5,9 @@ use crate::network::fused::understand;
 use crate::network::kernels;
 use crate::network::onnx::attributes::{of_int, of_ints};
 use crate::network::onnx::test_node as node;
-use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor, value_info};
+use crate::network::onnx::{float_tensor, int64_tensor, test_model, typed_tensor, value_info};
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// A model from `picture` to `scores`.
 fn model(
@@ -23,14 +23,7 @@ fn model(
         output: vec![value_info("scores", DataType::Float as i32, &[])],
         ..GraphProto::default()
     };
-    ModelProto {
-        opset_import: vec![OperatorSetIdProto {
-            version: 17,
-            ..OperatorSetIdProto::default()
-        }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    }
+    test_model(graph, 17)
 }
 
 /// The maxima of a max pooling as whole numbers, and beside that the same maxima reshaped before they are rounded.

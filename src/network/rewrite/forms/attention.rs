@@ -197,25 +197,18 @@ fn drops_a_row(mask: &TensorProto) -> bool {
 mod tests {
     use super::super::rewrite;
     use super::*;
-    use crate::network::onnx::{test_node, typed_tensor};
-    use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, OperatorSetIdProto};
+    use crate::network::onnx::{test_model, test_node, typed_tensor};
+    use tract_onnx::pb::{AttributeProto, GraphProto};
 
     /// An Attention with a mask of two rows.
     fn rewritten(mask: [u8; 4], attributes: &[AttributeProto]) -> Result<(), String> {
         let inputs = ["q", "k", "v", "mask"];
-        let mut model = ModelProto {
-            opset_import: vec![OperatorSetIdProto {
-                domain: String::new(),
-                version: 25,
-            }],
-            graph: Some(GraphProto {
-                node: vec![test_node("Attention", &inputs, &["y"], attributes)],
-                initializer: vec![typed_tensor("mask", &[2, 2], DataType::Bool, mask.to_vec())],
-                ..GraphProto::default()
-            }),
-            ..ModelProto::default()
+        let graph = GraphProto {
+            node: vec![test_node("Attention", &inputs, &["y"], attributes)],
+            initializer: vec![typed_tensor("mask", &[2, 2], DataType::Bool, mask.to_vec())],
+            ..GraphProto::default()
         };
-        rewrite(&mut model)
+        rewrite(&mut test_model(graph, 25))
     }
 
     #[test]

@@ -26,10 +26,9 @@ mod tokens;
 
 pub use listing::listing;
 
-use crate::network::onnx::attributes::{of_int, of_ints};
+use crate::network::onnx::attributes::{of_int, of_ints, of_text};
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor, value_info};
 use fastrand::Rng;
-use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
@@ -440,14 +439,5 @@ fn real(name: String, dims: Vec<usize>) -> Value {
         name,
         dims,
         bytes: None,
-    }
-}
-
-fn of_text(name: &str, text: &str) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        r#type: AttributeType::String as i32,
-        s: text.as_bytes().to_vec(),
-        ..AttributeProto::default()
     }
 }
