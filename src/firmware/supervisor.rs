@@ -23,7 +23,7 @@ const FEED_PERIOD: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A program that ran this long had a good start; the next pause is the first one again.
 const GOOD_RUN: Duration = Duration::from_secs(120);
-/// How long a slot on trial may show nothing once it has shown a frame: a display that could not be written to is opened again after
+/// How long a slot on trial may show nothing once it has shown a frame: a display that could not be written to is opened again within
 /// 10 s, and one such fault is no failed update.
 const UNSEEN_PATIENCE: Duration = Duration::from_secs(30);
 /// If the hardware should have reset the board this long ago and did not, we reboot.

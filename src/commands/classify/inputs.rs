@@ -1,8 +1,8 @@
 //! Finds the pictures to classify: files, folders, patterns that no shell has expanded, a list of names, standard input.
 //!
 //! They come in the order in which they are named. A folder stands for its pictures and those in its subfolders, sorted by name;
-//! hidden ones are skipped, others are counted in the log, as are links to folders, which are not followed. A name that does not exist or gives no picture becomes a fault
-//! in the list, reported in its turn.
+//! hidden ones are skipped, others are counted in the log, as are links to folders, which are not followed. A name that does not exist
+//! or gives no picture becomes a fault in the list, reported in its turn.
 
 use crate::camera::{ENDINGS, Others, is_hidden, is_picture};
 use crate::named;
