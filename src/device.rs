@@ -189,8 +189,8 @@ impl Device {
         self.live_at.is_none() && !self.care.is_supervised()
     }
 
-    /// Why the camera's stream has to be rebuilt although frames arrive: for its timeout all of them were damaged, as after a
-    /// disturbance that left it out of step. A pipe has only the one stream.
+    /// Why the camera's stream has to be rebuilt although frames arrive: all of them were damaged for as long as its timeout, as
+    /// after a disturbance that left it out of step. A pipe has only one stream.
     fn useless_stream(&self) -> Option<String> {
         let settings = self.board.camera.settings();
         let timeout = settings.timeout().filter(|_| !settings.ends_for_good())?;
@@ -392,7 +392,7 @@ impl Device {
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
         self.lose_camera(why);
-        // Its next stream has as long again; whoever waits for a first frame does not.
+        // The next stream has its whole timeout again; the wait for a first frame is not extended.
         if !self.is_vain() {
             self.skipped = None;
         }

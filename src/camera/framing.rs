@@ -38,17 +38,17 @@ pub(super) enum Step {
     },
 }
 
-/// Why a part of the stream is not a picture. Displayed for people.
+/// Why a part of the stream is not a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
-    /// A picture, and the largest one that is taken.
+    /// A picture larger than the largest one that is accepted.
     TooLarge {
         /// Its width and height.
         size_px: (u32, u32),
         /// The largest width and height.
         most_px: (u32, u32),
     },
-    /// Bytes that do not begin as a JPEG does.
+    /// Bytes that do not begin like a JPEG.
     NoJpeg,
     /// A JPEG that breaks off or is damaged at this byte.
     Broken(usize),
@@ -56,7 +56,7 @@ pub enum Damage {
     Endless(usize),
     /// A JPEG without a width or a height.
     NoSize,
-    /// A Y4M frame that does not begin as one.
+    /// A Y4M frame that does not begin like one.
     NoFrameLine,
 }
 

@@ -146,7 +146,7 @@ pub trait Camera {
     /// expires returns [`CameraError::Timeout`].
     fn next(&mut self) -> Result<Next<'_>, CameraError>;
 
-    /// What was wrong with data in which the last calls of [`Camera::next`] found no frame, if that is news.
+    /// What was wrong with the data in which the last calls of [`Camera::next`] found no frame, unless it was returned before.
     fn damage(&mut self) -> Option<Damage> {
         None
     }

@@ -1,5 +1,5 @@
-//! What is in a folder of pictures and is not taken: because its name does not end as a picture's that is read here, or because it
-//! is a link to another folder, or to nothing.
+//! What is left out of a folder of pictures: files without the extension of a kind that is read here, and links to other folders or
+//! to nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -39,7 +39,7 @@ impl Others {
         self.links += usize::from(!is_hidden(link));
     }
 
-    /// Logs what was left out of `folder`: a warning if there are, or may be, pictures among it.
+    /// Logs what was left out of `folder`: a warning if there are, or may be, pictures among them.
     pub fn report(&self, folder: &Path) {
         let links = self.links_message().map(|text| (log::Level::Warn, text));
         for (level, message) in self.message().into_iter().chain(links) {

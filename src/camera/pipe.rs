@@ -7,7 +7,7 @@
 //!
 //! The end of the pipe is final: after pictures it is [`Next::End`], without any it is an error. A stream that is neither MJPEG
 //! nor Y4M is recognised by its start, or by containing no picture in as many bytes as the largest one has, or within the
-//! camera's timeout. Later, damage is skipped, counted and told for as long as the sender lives.
+//! camera's timeout. Later, damage is skipped, counted and reported for as long as the sender lives.
 //!
 //! Standard input is one stream for the life of the process: bytes that were read but not used are kept when the camera is
 //! closed, so that reopening it continues where it stopped.
@@ -31,7 +31,7 @@ use std::time::Duration;
 /// Bytes per read: the capacity of a Linux pipe.
 const READ_BYTES: usize = 64 * 1024;
 
-/// More than what a sender of pictures puts between them, such as the head of an HTTP part.
+/// More than a sender puts between two pictures, such as the headers of an HTTP part.
 const WORDS_BYTES: usize = 1024;
 
 /// The stream on standard input while no camera holds it.
@@ -140,7 +140,7 @@ struct Stream {
     newest: Vec<u8>,
     picture: Range<usize>,
     ended: bool,
-    /// The last damage since the last picture, until a timeout has told it.
+    /// The last damage since the last picture, until a timeout has reported it.
     vain: Option<Damage>,
     /// The last damage, until it has been asked for.
     news: Option<Damage>,
@@ -413,7 +413,7 @@ impl Stream {
     /// Counts it, and keeps it for whoever asks.
     fn note(&mut self, damage: Damage) {
         self.counts.damaged += 1;
-        // A sender that was joined in the middle of a picture is in order, and many put words between their pictures.
+        // It is normal to join a sender in the middle of a picture, and many put text between their pictures.
         if damage == Damage::NoJpeg {
             self.vain.get_or_insert(damage);
         } else {
@@ -422,7 +422,7 @@ impl Stream {
         }
     }
 
-    /// What is wrong with that which came since the last picture.
+    /// What is wrong with the data since the last picture.
     fn take_vain(&mut self) -> Option<Damage> {
         let are_words = self.skipped < WORDS_BYTES;
         let vain = self.vain.take();
@@ -485,7 +485,7 @@ fn lost(error: std::io::Error) -> CameraError {
     CameraError::Spent(format!("standard input cannot be read: {error}"))
 }
 
-/// No picture came; if bytes did, with what is wrong with them.
+/// No picture came; says what is wrong with the bytes that did.
 fn timeout(waited: Duration, vain: Option<Damage>) -> CameraError {
     let warning = vain.map(|damage| format!("what came could not be used: {damage}"));
     CameraError::Timeout {

@@ -128,7 +128,7 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
     writer.write_all(&b).unwrap();
     assert_eq!(next(&mut camera).unwrap(), b);
     assert_eq!(camera.counts().damaged, 2);
-    // Words between two pictures are no news; more of them are why a picture does not come.
+    // A little text between two pictures is not reported; a lot of it is why no picture comes.
     assert_eq!(camera.damage(), None);
     writer.write_all(&noise.repeat(3)).unwrap();
     let why = "what came could not be used: what follows the last picture is not a JPEG";
@@ -166,7 +166,7 @@ fn oversized_pictures_are_refused_and_the_next_one_is_found() {
     let why = "for 30ms: what came could not be used: standard input carries 200x200 pictures, but [camera.pipe] takes at most 64x48: raise";
     assert!(error.to_string().contains(why), "{error}");
     assert!(matches!(camera.damage(), Some(Damage::TooLarge { .. })));
-    // Told once; then the sender is silent.
+    // Reported once; then the sender is silent.
     assert_eq!(camera.damage(), None);
     let error = timeout_error(&mut camera).to_string();
     assert!(error.ends_with("standard input for 30ms"), "{error}");

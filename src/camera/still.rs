@@ -90,7 +90,7 @@ impl CameraKind for StillConfig {
         Ok(Box::new(StillCamera::open(self)?))
     }
 
-    /// Every name is there, every folder has pictures, and one picture can be read.
+    /// Every file and folder exists, every folder has pictures, and one picture can be read.
     fn check(&self) -> Result<(), CameraError> {
         let is_built_in =
             |file| built_in::read(file).is_some() || built_in::files(file).next().is_some();
@@ -412,7 +412,7 @@ mod tests {
             config(files).check().map_err(|error| error.to_string())
         };
         assert_eq!(check(&["good.png"]), Ok(()));
-        // As while it runs, a picture that cannot be read is passed over as long as there are others.
+        // As in `run`, a picture that cannot be read is skipped as long as there are others.
         assert_eq!(check(&["damaged.png", "good.png"]), Ok(()));
         for (files, why) in [
             (&["good.png", "none.png"][..], "none.png: No such file"),

@@ -2,7 +2,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `devices/platform/soc/soc:firmware/get_throttled` | the Raspberry Pi firmware's flags, in hexadecimal: bit 0 undervoltage now, bits 1 and 2 slowed down now because of that or of heat |
+//! | `devices/platform/soc/soc:firmware/get_throttled` | firmware flags in hex: bit 0 undervoltage now, bits 1, 2 slowed by that or heat |
 //! | `class/hwmon/hwmon*/in0_lcrit_alarm` of `rpi_volt` | 1: undervoltage (kernels without the file above) |
 //! | `/dev/vcio`, where both are missing | the same flags, through the firmware's mailbox |
 //! | `class/thermal/thermal_zone*/temp` | thousandths of a degree Celsius; the hottest of the processor's zones counts (`type`) |
@@ -11,7 +11,7 @@
 //! three (6.1's configuration lacks `SENSORS_RASPBERRYPI_HWMON`; `BCM_VCIO` is not in the mainline kernel), so Eyelet never sees
 //! undervoltage there.
 //!
-//! Bit 3 is the Raspberry Pi 3B+'s soft limit, 60 °C by default: it is reached in normal work and is no fault.
+//! Bit 3 is the Raspberry Pi 3B+'s soft limit, 60 °C by default: it is reached in normal operation and is no fault.
 //!
 //! The files are opened once; each `read` uses a fixed buffer and allocates nothing. A missing file reports no fault, so
 //! a machine without these files always counts as healthy.
@@ -45,7 +45,7 @@ pub struct Reading {
     pub undervoltage: bool,
     /// The board's firmware has slowed the processor down, because of heat or undervoltage.
     pub slowed: bool,
-    /// The hottest thermal zone, degrees Celsius.
+    /// The hottest of the processor's thermal zones, degrees Celsius.
     pub celsius: Option<f32>,
 }
 
@@ -151,7 +151,7 @@ pub fn power_warning(model: &str, health: &Health) -> Option<&'static str> {
     )
 }
 
-/// The temperatures of the thermal zones that are the processor's; those that may be if none is known to be.
+/// The temperatures of the processor's thermal zones; if none is known to be the processor's, of those that may be.
 fn zones(folder: &Path) -> Vec<File> {
     let zones: Vec<(String, File)> = entries(folder)
         .filter_map(|zone| {
@@ -164,7 +164,8 @@ fn zones(folder: &Path) -> Vec<File> {
         let beginnings = ["cpu", "soc", "tj", "x86_pkg_temp"];
         beginnings.iter().any(|it| kind.starts_with(it))
     };
-    // A Jetson Nano's PMIC-Die always says 100 °C, its fan's estimate is none of the processor; wireless cards have their own.
+    // A Jetson Nano's PMIC-Die always says 100 °C, and its fan's estimate is not the processor's; wireless cards have zones of
+    // their own.
     let is_other = |kind: &str| {
         let beginnings = ["pmic", "iwlwifi", "ngff"];
         beginnings.iter().any(|it| kind.starts_with(it)) || kind.contains("fan")
@@ -223,7 +224,7 @@ mod tests {
             (health.read().undervoltage, health.read().slowed),
             (false, false)
         );
-        // A 3B+ at its soft limit works as it always does.
+        // A 3B+ at its soft limit works normally.
         write(throttled, "80008\n");
         assert!(!health.read().slowed);
 

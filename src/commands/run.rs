@@ -58,8 +58,8 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
         }
         failure
     };
-    // After a crash a panel still shows the last class, and to load the model may take seconds. While a board boots there is no
-    // such class, and the model is loaded while the panels' drivers are. A display that is closed goes dark, so these stay open.
+    // After a crash a panel still shows the last class, and loading the model may take seconds. While a board boots there is no
+    // such class, and the model loads beside the panels' drivers. A display that is closed goes dark, so these stay open.
     let is_booting = care.boot.as_mut().is_some_and(Boot::may_bring_more);
     let mut earlier = Vec::new();
     if is_supervised && !is_booting {
@@ -70,7 +70,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let model = match args.board.model(&board, &chosen_by) {
         Ok(model) => model,
         Err(failure) => {
-            // Only one of us can have a panel open.
+            // A panel can be open only once.
             drop(earlier);
             return Err(failed(failure));
         }
@@ -109,7 +109,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
 }
 
 /// Shows a state on displays before the loop has them: that the board starts, or, before the program ends and is restarted, that
-/// it cannot. Gives those that are open.
+/// it cannot. Returns those that are open.
 fn show(displays: &[DisplayConfig], state: State) -> Vec<Box<dyn Display>> {
     let mut shown = Vec::with_capacity(displays.len());
     for display in displays {

@@ -11,8 +11,8 @@ use crate::show::{self, Display, DisplayError, Scene};
 use crate::{Cause, Failure};
 use std::time::{Duration, Instant};
 
-/// First and longest pause before a failed display is opened again: a disturbance is over at once, and during the trial of an
-/// update frames that are not shown count as none. The longest one for a display that was never open.
+/// First and longest pause before a failed display is opened again: most disturbances are over at once, and during the trial of an
+/// update frames that are not shown do not count. A display that was never open gets the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// Pause between two checks for a display that appears while the board is booting.
 const BOOT_PAUSE: Duration = Duration::from_millis(50);
@@ -188,7 +188,7 @@ impl Drop for Displays {
 }
 
 impl Place {
-    /// Opens it until it is there, and describes it; on a freshly booted board, waits while its module may still be loading.
+    /// Opens and describes it; on a freshly booted board, tries again while its module may still be loading.
     fn open_patiently(&mut self, holds: &Holds, care: &mut Care) -> Result<(), DisplayError> {
         loop {
             let result = open(&self.how, holds).and_then(|display| {
@@ -256,7 +256,7 @@ impl Place {
             self.leave(display);
         }
         self.absent = None;
-        // One that fails again and again is not set up twice a second for ever.
+        // One that keeps failing is not set up twice per second for ever.
         let has_lasted = |since: Instant| since.elapsed() >= PAUSE.1;
         if self.shown_since.take().is_some_and(has_lasted) {
             self.pause = PAUSE.0;
@@ -366,7 +366,7 @@ mod tests {
             let serial = Serial::new(false, Instant::now(), "unknown");
             let mut displays = Displays::open(vec![how], no_words(), &mut care).unwrap();
             assert_eq!(displays.describe(), "failing");
-            // This machine may be busy for the first one.
+            // On a busy machine the first pause may be over too soon.
             displays.all[0].pause = PAUSE.1;
             news(&mut displays, &mut care, &serial);
             assert!(care.is_display_lost());

@@ -26,7 +26,7 @@ const CARD_PATIENCE: Duration = Duration::from_secs(3);
 /// Only the Raspberry Pi's own kernels have this device, and only they can ask its firmware for a trial boot.
 const PI_MAILBOX: &str = "vcio";
 
-/// Where everything is.
+/// Where everything is on the board.
 pub struct Machine {
     /// This program's own file.
     pub program: PathBuf,
@@ -89,7 +89,7 @@ pub enum News {
 
 /// What the thread knows from the start.
 pub struct BringUp {
-    /// Where everything is.
+    /// The board that it runs on.
     pub machine: Machine,
     /// When the first program started, since kernel start.
     pub init_at: Duration,
@@ -269,7 +269,7 @@ mod tests {
     use std::fs;
     use std::sync::mpsc::channel;
 
-    /// What the thread reports on a Raspberry Pi with or without a card, whose program runs `script` and whose slot B runs.
+    /// What the thread reports on a Raspberry Pi with or without a card, whose program runs `script` and which booted slot B.
     fn reports(has_card: bool, script: &str) -> Vec<News> {
         let program = Program::new(script);
         let place = |name: &str| program.folder.path().join(name);

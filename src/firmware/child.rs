@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a killed program may take to end. One whose disk does not answer ends when that does, which may be never.
+/// How long a killed program may take to end. One whose disk does not answer ends when the disk does, which may be never.
 const DEATH_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Killed programs that had not ended when we gave up on them.
@@ -53,8 +53,8 @@ pub fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(fail)?;
-    // The pipe holds all of it, or the child reads it; the end of a child that does neither ends the write. Without a thread it
-    // gets no input.
+    // The write ends when the pipe or the child has taken all of it, or when the child ends. Without a thread the child gets no
+    // input.
     let mut stdin = child.stdin.take();
     let input = input.to_vec();
     let writer = std::thread::Builder::new().spawn(move || {
@@ -111,7 +111,7 @@ fn ends_within(
     }
 }
 
-/// Does not wait for long for a killed child: in the middle of a call to a disk it lives on.
+/// Waits only briefly for a killed child: one that is blocked in a disk call lives on.
 fn leave(mut child: Child) {
     if matches!(ends_within(DEATH_PATIENCE, &mut child), Ok(None)) {
         left_behind().push(child);
@@ -146,8 +146,8 @@ mod tests {
         assert_eq!(failed.message, "a card: exit status: 3");
     }
 
-    /// A program in the middle of a call to a disk cannot be killed, and holds its pipes. Here another one holds them, which is
-    /// not killed at all.
+    /// A program that is blocked in a disk call cannot be killed, and holds its pipes. Here a grandchild holds them, which is not
+    /// killed.
     #[test]
     fn what_holds_the_pipes_of_a_killed_program_is_not_waited_for() {
         let began = Instant::now();
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_die_is_left_behind_until_it_does() {
-        // It is not killed, which is as if that had no effect.
+        // It is not killed: as if killing had no effect.
         let child = Command::new("sleep").arg("1000").spawn().unwrap();
         let id = child.id();
         leave(child);

@@ -1,15 +1,14 @@
 //! The data partition: the only place on the card that a running board ever writes, and only when something went wrong.
 //!
 //! It is a FAT volume, the fourth partition of the disk whose MBR has our signature ([`super::card`]). We read and write it
-//! through its block device and never mount it, so normal running does not touch it. An unusable volume is formatted again;
-//! nothing else is a reason for that. All of this runs in a separate process (`eyelet keep`) with a time limit, because reading a
-//! damaged volume may never end.
+//! through its block device and never mount it, so normal running does not touch it. Only an unusable volume is formatted again.
+//! All of this runs in a separate process (`eyelet keep`) with a time limit, because reading a damaged volume may never end.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `reboot.txt` | why the board is about to reboot; deleted at the next start, once logged |
 //! | `last.log` | the log until then, at most [`LOG_BYTES`] |
-//! | `tried.txt` | the ids of the last [`TRIED`] systems that were tried from a stick; `passed ` stands before one that passed |
+//! | `tried.txt` | the ids of the last [`TRIED`] systems that were tried from a stick; one that passed has `passed ` before it |
 
 use crate::{fat_volume, mbr, named};
 use fatfs::{FileSystem, FormatVolumeOptions};
@@ -57,7 +56,7 @@ impl Data {
         Ok(Self { device })
     }
 
-    /// The saved reason for the last reboot; what a power cut left of it counts too. Writes nothing.
+    /// The saved reason for the last reboot, even if a power cut left only a part of it. Writes nothing.
     ///
     /// # Errors
     /// The volume is unusable.
@@ -147,7 +146,7 @@ impl Data {
         self.device.sync_all()
     }
 
-    /// Formats the volume: it is empty afterwards, but for the record of tried systems if that can still be read.
+    /// Formats the volume: it is empty afterwards, except for the record of tried systems if that can still be read.
     ///
     /// # Errors
     /// The system's error, or the device is too small for a volume.
@@ -181,13 +180,13 @@ impl Data {
     }
 }
 
-/// Whether an operation failed because of what the volume holds, so that formatting it helps: not when the system has an error,
-/// as it has for a disk that does not answer.
+/// Whether an operation failed because of what the volume holds, so that formatting helps. An error of the system, as for a disk
+/// that does not answer, is no such case.
 pub fn is_unusable(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && error.kind() != io::ErrorKind::OutOfMemory
 }
 
-/// `reason` as it is saved: without line ends and other control characters, and cut between two characters.
+/// `reason` as it is saved: without line ends and other control characters, and not cut within a character.
 fn one_line(reason: &str) -> String {
     let end = reason.floor_char_boundary(REASON_BYTES);
     reason[..end]

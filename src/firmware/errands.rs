@@ -1,5 +1,5 @@
-//! What is written to the data partition while the loop goes on: a slow card takes seconds, one that died never answers, and the
-//! watchdog must be fed meanwhile. One thread does it, in order; nobody waits for it without a limit.
+//! Writes to the data partition beside the loop: a slow card takes seconds, a dead one never answers, and the watchdog must be fed
+//! meanwhile. One thread does this, in order; every wait for it has a limit.
 
 use super::End;
 use super::keeper::{KEEP_PATIENCE, Keeper};
@@ -103,8 +103,8 @@ impl Departure {
         }
     }
 
-    /// Whether the reason was saved; `None` while that is open. Without `errands` the data partition was not found, or not yet if
-    /// not `is_search_over`. `log` is what is saved with the reason.
+    /// Whether the reason was saved; `None` while that is unknown. Without `errands` the data partition was not found; the search
+    /// may go on unless `is_search_over`. `log` is what is saved with the reason.
     pub fn is_saved(
         &mut self,
         errands: Option<&Errands>,
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_loop_goes_on_while_a_reason_is_saved_and_the_order_is_kept() {
-        // The first one lasts until the test has seen that it does.
+        // The first one lasts until the test ends it.
         let script = "if [ $2 = put ]; then while [ ! -e $folder/go ]; do sleep 0.01; done; fi";
         let (errands, program) = errands(script);
         let mut departure = Departure::new("why".into(), End::Reboot, START);

@@ -1,4 +1,4 @@
-//! For tests: a program in place of `eyelet` that notes the commands that it gets.
+//! For tests: a program in place of `eyelet` that records its commands.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program that notes its arguments and runs `script`.
+    /// A program that records its arguments and runs `script`.
     pub fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("eyelet");
@@ -22,7 +22,7 @@ impl Program {
             "#!/bin/sh\nfolder={}\necho \"$@\" >> $folder/commands\n{script}\n",
             folder.path().display()
         );
-        // Written by another process: one that was just written by this one cannot be run while another test forks.
+        // Written by another process: a file that this one has just written cannot be run while another test forks.
         let written = Command::new("sh")
             .args(["-c", "printf %s \"$1\" > \"$2\"", "sh", &script])
             .arg(&path)

@@ -267,7 +267,7 @@ impl First {
         ));
         self.trial.settle();
         self.supervisor.end_trial();
-        // Once it was replaced, a stick that is plugged in may bring it back.
+        // Once it has been replaced, a stick that is plugged in may bring it back.
         if let (Some(errands), Some(id)) = (&self.errands, &self.running_id) {
             errands.note_passed(id);
         }
@@ -301,7 +301,7 @@ impl First {
             self.departure = Some(departure);
             return None;
         };
-        // If it was not saved, one of them says why.
+        // If it was not saved, a message says why.
         self.read_news();
         let reason = departure.reason;
         if !is_saved && self.errands.is_none() {
@@ -318,7 +318,7 @@ impl First {
         Some(self.leave(&reason, departure.end))
     }
 
-    /// Deletes the reason for a reboot that does not come.
+    /// Deletes the reason for a reboot that will not happen.
     fn forget(&self) {
         if let Some(errands) = &self.errands {
             errands.forget();

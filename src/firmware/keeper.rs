@@ -157,7 +157,7 @@ impl Keeper {
 
     /// Runs `eyelet keep`.
     fn run(&self, what: &str, words: &str, input: &[u8]) -> Result<String, Failed> {
-        // An argument cannot hold it.
+        // An argument cannot contain it.
         let words = words.replace('\0', " ");
         let arguments = [
             "keep".as_ref(),

@@ -1,11 +1,11 @@
 //! Updates from USB sticks, where the board file allows them: a FAT volume with `eyelet-update.img` in its top folder, present at
 //! start or plugged in later.
 //!
-//! A system is written to the idle slot unless it is the running one or was tried from a stick before and did not pass: it would
-//! otherwise be tried forever. One that passed comes back only from a stick that is plugged in while the board runs: two sticks that
-//! are left in would replace each other forever, and one would undo an update that came another way. If the running system has a public key, the image must be signed with it
-//! ([`crate::update::signature`]). A disk with the signature of `eyelet image` does not count as a stick: an old card in a reader
-//! must not become the board's system.
+//! A system is written to the idle slot unless it is the running one, or was tried from a stick before and did not pass: it would
+//! otherwise be tried for ever. One that passed comes back only from a stick that is plugged in while the board runs: two sticks
+//! that are left in would replace each other for ever, and one would undo an update that came another way. If the running system
+//! has a public key, the image must be signed with it ([`crate::update::signature`]). A disk with the signature of `eyelet image`
+//! does not count as a stick: an old card in a reader must not become the board's system.
 
 use super::card::{self, Disk};
 use super::keeper::Keeper;
@@ -22,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// A stick that appears may need this long until its partitions are there and it can be read.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// A stick that is found until then was left in: a disk may need as long as this to appear at start.
+/// A stick that is found before this time was left in: at start a disk may take this long to appear.
 const STARTING: Duration = Duration::from_secs(60);
 
 /// A disk that is present, and what was seen on it.
@@ -257,7 +257,7 @@ mod tests {
     use crate::update::Chooser;
     use std::fs;
 
-    /// Looks for sticks by `program`.
+    /// A search for sticks that runs `program`.
     fn sticks(program: &Program) -> Sticks {
         let card = Disk {
             name: "mmcblk0".to_owned(),
@@ -406,7 +406,7 @@ mod tests {
             lines.len()
         };
         assert_eq!(look(100), 0, "the kernel has not read its partitions");
-        // It still spins up, which is said once.
+        // It is still spinning up, which is logged once.
         fs::create_dir_all(sys.join("block/sda/sda1/partition")).unwrap();
         fs::write(dev.join("sda1"), "").unwrap();
         assert_eq!(look(102), 1);

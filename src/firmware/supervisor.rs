@@ -23,8 +23,8 @@ const FEED_PERIOD: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A program that ran this long had a good start; the next pause is the first one again.
 const GOOD_RUN: Duration = Duration::from_secs(120);
-/// How long a slot on trial may show nothing once it has shown a frame: a display that could not be written to is opened again within
-/// 10 s, and one such fault is no failed update.
+/// How long a slot on trial may show nothing once it has shown a frame: a display that could not be written to is opened again
+/// within 10 s, and one such fault must not fail the update.
 const UNSEEN_PATIENCE: Duration = Duration::from_secs(30);
 /// If the hardware should have reset the board this long ago and did not, we reboot.
 const HARDWARE_GRACE: Duration = Duration::from_secs(3);
@@ -628,7 +628,7 @@ mod tests {
             assert_eq!(supervisor.received(SHOWN, s(15)), [Order::Feed]);
             supervisor
         };
-        // It is closed and opened again 10 s later, and electronic paper needs a few more.
+        // It is closed and opened again up to 10 s later, and electronic paper takes a few more.
         let mut supervisor = begin();
         for second in 16..30 {
             assert_eq!(supervisor.received(UNSEEN, s(second)), [Order::Feed]);

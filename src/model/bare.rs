@@ -121,7 +121,7 @@ fn classes(
     Ok(all(usual_labels(score_count - background, roots)?, None))
 }
 
-/// The input as the ONNX file, its metadata and the files beside it tell it, and the source of each of its facts.
+/// The input as the ONNX file, its metadata and the files beside it describe it, and the source of each of its facts.
 pub(super) struct Prepared {
     pub input: InputSpec,
     size: Source,

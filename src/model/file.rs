@@ -83,7 +83,8 @@ impl Definition {
         Self::parse_for(file, text, None)
     }
 
-    /// The same for the description of the ONNX file `network` alone, beside which it is: it need not say what the file says of itself.
+    /// The same for a description that belongs to the ONNX file `network` alone, beside it: it need not say what the file says of
+    /// itself.
     pub fn parse_own(file: &str, text: &str, network: &str) -> Result<Self, Faults> {
         Self::parse_for(file, text, Some(network))
     }
@@ -267,7 +268,7 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
             }
         }
     }
-    // A wrong number is a fault, a missing one may be allowed.
+    // A wrong number is a fault; a missing one may be allowed.
     let or_open = |key: &str, side: Option<u32>| match table.has(key) {
         true => side,
         false => Some(USUAL_SIDE_PX),

@@ -37,7 +37,7 @@ pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
     Ok(inspected)
 }
 
-/// Where another output could have the scores: which ones, and how to state it.
+/// If another output could have the scores: which ones, and how to state it.
 fn other_outputs(choice: Option<&Choice>) -> String {
     const SHOWN: usize = 8;
     let Some(choice) = choice else {

@@ -8,23 +8,23 @@ use super::{ModelError, Named};
 use crate::network::onnx::inspect::Inspected;
 use crate::spec::{InputSpec, OutputKind, OutputSpec, Resize};
 
-/// Keys that mean something together: where one of them is stated, what is said elsewhere does not hold for the others.
+/// Keys that belong together: if one of them is stated, the others are not taken from elsewhere.
 const PIXELS: [&str; 3] = ["input.scale", "input.mean", "input.std"];
 
 /// The keys that a `model.toml` leaves out, and what holds for them.
 pub(super) struct LeftOut<'d> {
     named: &'d Named,
-    /// What the ONNX file says about itself, a picture's size that is only stated with it, and the input by that, if it can be
-    /// inspected.
+    /// If the ONNX file can be inspected: what it says about itself, completed by the size that the `model.toml` states, and the
+    /// input that follows.
     said: Option<(Inspected, Prepared)>,
     kind: Option<(OutputKind, Source)>,
 }
 
 impl<'d> LeftOut<'d> {
-    /// For a network that says `inspected` about itself, and about which files beside it give `hints`.
+    /// For a network that says `inspected` about itself, with the `hints` of the files beside it.
     ///
     /// # Errors
-    /// The kind is left out, and the file is no classifier that could tell it.
+    /// The kind is left out, and the file is no classifier that could state it.
     pub fn of(
         named: &'d Named,
         hints: &Hints<'_>,

@@ -53,7 +53,7 @@ pub(super) struct Loaded {
     pub(super) why_slow: Option<WhySlow>,
     /// What the file shows of the network's task.
     pub(super) signs: Signs,
-    /// Whether a Softmax makes its scores.
+    /// Whether its scores come from a Softmax.
     pub(super) adds_up: bool,
 }
 
@@ -413,12 +413,12 @@ fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
     }
 }
 
-/// Pixels whose values differ by less than this, from black to white, are one grey to a network.
+/// If black and white differ by less than this, all pictures look alike to a network.
 const LEAST_RANGE: f32 = 0.1;
-/// Values of pixels are not above this, whatever a network was trained with.
+/// No network is trained with pixel values above this.
 const MOST_VALUE: f32 = 300.0;
 
-/// Logs a scale for one range of pixels with a mean and a deviation for another.
+/// Warns if the scale is for one range of pixels, and the mean and deviation for another.
 fn log_range(model: &NetworkSpec) {
     let InputSpec {
         scale, mean, std, ..

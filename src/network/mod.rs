@@ -54,7 +54,7 @@ pub struct Network {
     why_slow: Option<WhySlow>,
     /// What its scores mean.
     kind: OutputKind,
-    /// Whether a Softmax makes them.
+    /// Whether they come from a Softmax.
     adds_up: bool,
     name: String,
     /// The name of the file that describes it, or would.
@@ -307,7 +307,7 @@ impl Network {
 /// Probabilities, as far as 8 bits and single precision hold them.
 const PROBABILITIES: std::ops::RangeInclusive<f32> = -0.001..=1.001;
 
-/// Whether several scores are each the whole, as of a Softmax over another axis than the classes'.
+/// Whether each of several scores is 1, as from a Softmax over another axis than the classes'.
 fn are_all_one(scores: &[f32]) -> bool {
     scores.len() > 1 && scores.iter().all(|score| (score - 1.0).abs() < 0.01)
 }

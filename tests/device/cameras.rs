@@ -79,7 +79,7 @@ fn damaged_pictures_are_skipped() {
 }
 
 /// Runs cameras one after the other, the first of which sends a picture and then only damaged ones, on a board with this camera.
-/// Gives the frames that were classified, how many cameras were opened, and the warnings.
+/// Returns the number of frames that were classified, of cameras that were opened, and the warnings.
 fn run_out_of_step(settings: CameraConfig) -> (u64, usize, Vec<String>) {
     let mut script = vec![Picture(1)];
     script.extend((0..12).flat_map(|_| [HalfJpeg, Silent]));
@@ -102,7 +102,7 @@ fn run_out_of_step(settings: CameraConfig) -> (u64, usize, Vec<String>) {
     (frames, opened, warnings)
 }
 
-/// A webcam that lost its step finds it again when its stream is started anew.
+/// A webcam that is out of step recovers when its stream is started again.
 #[test]
 fn a_stream_of_damaged_pictures_is_opened_again_after_the_cameras_timeout() {
     let timeout = Duration::from_millis(400);

@@ -141,7 +141,7 @@ fn a_display_that_must_be_there_is_named_where_there_are_others() {
 }
 
 /// One that was set up for another screen, or whose bus had a hiccup: the board classifies and tries again. At a desk, where
-/// somebody can set it right, it is an error, and a required one is everywhere.
+/// somebody can fix it, it is an error; a required one is an error everywhere.
 #[test]
 fn a_display_that_cannot_be_used_is_left_out_on_a_supervised_board() {
     type Error = fn(String) -> DisplayError;
@@ -177,7 +177,7 @@ fn a_display_that_cannot_be_used_is_left_out_on_a_supervised_board() {
             (result, beats, warnings)
         };
         let (frames, beats, warnings) = start(false, true);
-        // Frames that it does not show are no finished ones.
+        // Frames that it does not show do not count as finished.
         assert_eq!((frames, beats), (Ok(3), (0, 3, 0)));
         let why = "display: failed; the serial log continues: no such mode";
         assert!(warnings.iter().any(|line| line == why), "{warnings:?}");

@@ -233,8 +233,8 @@ fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String
     })
 }
 
-/// `mains_hz` as a setting; none if the driver has no such control, or not this entry: cameras that cannot switch it off list 50
-/// and 60 Hz alone.
+/// `mains_hz` as a setting; none if the driver lacks the control or this entry: cameras that cannot switch the filter off list only
+/// 50 and 60 Hz.
 fn mains(found: &[Control], mains_hz: Option<u32>) -> Option<Setting> {
     let control = found
         .iter()
@@ -325,7 +325,7 @@ fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Er
             id, name, value, ..
         } = setting;
         let taken = match knobs.set(*id, *value) {
-            // A USB camera stalled, which its next request ends.
+            // A USB camera stalled; the next request clears that.
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => knobs.set(*id, *value),
             result => result,
         };
@@ -549,14 +549,14 @@ mod tests {
         assert_eq!(settings(&webcam(), &Tuning::default()), Ok(vec![]));
     }
 
-    /// What a camera cannot do with it is no reason to be without the camera, unless the board file names the control.
+    /// A camera that lacks the entry is used all the same, unless the board file names the control.
     #[test]
     fn mains_is_left_alone_where_the_camera_lacks_the_entry() {
         let mut found = webcam();
         let menu = found.iter_mut().find(|c| c.id == POWER_LINE_FREQUENCY);
         let menu = menu.unwrap();
         menu.entries.remove(0);
-        // The driver's own words for it.
+        // The driver's own name for it.
         menu.entries[0].1 = "50Hz".to_owned();
         let of = |mains_hz| Tuning {
             mains_hz: Some(mains_hz),
@@ -607,7 +607,7 @@ mod tests {
         assert_eq!(doing, "to set its control `exposure_time_absolute` to 100");
     }
 
-    /// Knobs that stall so many times before they take anything.
+    /// Knobs that stall this many times before they take a value.
     struct Stalling(Cell<u32>);
 
     impl Knobs for Stalling {

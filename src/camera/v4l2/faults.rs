@@ -131,7 +131,8 @@ pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraErr
     })
 }
 
-/// A stream that was not started. For a camera whose parts may be devices of their own the two numbers mean that these were not set up.
+/// A stream that was not started. If the camera's parts may be devices of their own, these two error numbers mean that they were
+/// not set up.
 pub(super) fn not_started(
     path: &Path,
     may_have_parts: bool,

@@ -105,7 +105,8 @@ impl Identity {
         has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && !has(sys::V4L2_CAP_VIDEO_CAPTURE)
     }
 
-    /// Whether it is on USB, as the kernel's documentation has its bus begin. A broken pipe there is a stalled transfer.
+    /// Whether it is on USB: by the kernel's documentation its bus then begins with `usb-`. A broken pipe there is a stalled
+    /// transfer.
     pub fn is_usb(&self) -> bool {
         self.bus.starts_with("usb-")
     }

@@ -99,7 +99,7 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
     let Some(pattern) = pattern.filter(|_| name.symlink_metadata().is_err()) else {
         return add_path(name, pictures);
     };
-    // As a shell does. A leading dot is looked at below: `glob` (0.3.4) panics over a name that is not UTF-8 if it is to do that.
+    // As a shell does. Hidden names are filtered below: `glob` (0.3.4), if it has to, panics on a name that is not UTF-8.
     let options = MatchOptions {
         case_sensitive: true,
         require_literal_separator: true,

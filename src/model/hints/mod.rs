@@ -161,7 +161,7 @@ impl<'a> Hints<'a> {
         })
     }
 
-    /// Warns of the same, which are not taken.
+    /// Warns of the labels in configuration files, which are not taken.
     fn report_configured(&self, classes: usize) {
         if let Some(Hint { value, source }) = self.files.labels() {
             let why = not_taken(&value, classes);

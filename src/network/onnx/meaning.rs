@@ -31,7 +31,7 @@ pub struct Probabilities {
     pub total: f32,
     /// Whether they are probabilities of classes that exclude each other.
     adds_up: bool,
-    /// Whether all of these are there.
+    /// Whether all of them are there.
     is_whole: bool,
 }
 

@@ -308,7 +308,7 @@ fn one_output(
                 all.join(", ")
             )
         })?,
-        // Nothing to choose: most networks do not pay for the look at their operators.
+        // Nothing to choose, which spares most networks the look at their operators.
         None if all.len() < 2 => 0,
         None => likeliest(graph, &possible),
     };

@@ -112,7 +112,7 @@ fn readers<'a>(graph: &'a GraphProto, of: &str) -> Vec<&'a NodeProto> {
     graph.node.iter().filter(reads).collect()
 }
 
-/// Whether it makes a number of the whole picture: its mean, its largest value.
+/// Whether it reduces the picture to a statistic: its mean, its largest value.
 fn is_statistic(node: &NodeProto) -> bool {
     node.op_type.starts_with("Reduce")
 }
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The values in which the channels go on each for itself, if all `readers` only take them apart.
+    /// The values that hold one channel each, if all `readers` only split the channels.
     fn channels_of(&self, readers: &[&'a NodeProto]) -> Option<Vec<(usize, &'a str)>> {
         let mut pieces = Vec::new();
         for node in readers {

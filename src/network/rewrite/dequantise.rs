@@ -135,7 +135,7 @@ impl Quantisation {
         }
     }
 
-    /// Refuses a scale of 0, which only weights may have: those of a channel that is empty.
+    /// Refuses a scale of 0, which only weights may have: those of an empty channel.
     fn positive(&self) -> Result<(), String> {
         let positive = self.scale.iter().all(|s| *s > 0.0);
         positive.then_some(()).ok_or_else(|| NOT_POSITIVE.into())

@@ -1,5 +1,5 @@
-//! The attributes that tract 0.23.9 honours. It drops any that it does not read without an error, so that what it computes is
-//! another operator's result: each that is not in these tables, and the forms that it misreads, are refused by name.
+//! The attributes that tract 0.23.9 honours. It silently drops any that it does not read, and so computes another operator's
+//! result: attributes that are not in these tables, and the forms that it misreads, are refused by name.
 
 use crate::network::onnx::attributes::{int, text};
 use crate::network::rewrite::{ISLAND, STEP};
@@ -235,7 +235,8 @@ const HONOURED: &[(&str, &[&str])] = &[
     ("Unsqueeze", &["axes"]),
 ];
 
-/// Attributes of any operator that change nothing: hints, what follows from the weights, what only training or other types ask for.
+/// Attributes of any operator that change nothing: hints, what follows from the weights, what matters only in training or for other
+/// types.
 const HARMLESS: [&str; 13] = [
     "accuracy_level",
     // Of activations that are refused.
@@ -398,7 +399,7 @@ fn instead(operator: &str, attribute: &str) -> &'static str {
     }
 }
 
-/// Forms whose attributes tract reads and whose results are other ones all the same.
+/// Forms whose attributes tract reads, and that it computes differently all the same.
 fn misread(node: &NodeProto, opset: i64) -> Option<(String, &'static str)> {
     let has = |at: usize| node.input.get(at).is_some_and(|name| !name.is_empty());
     let mode = text(node, "mode");

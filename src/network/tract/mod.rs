@@ -6,7 +6,7 @@
 //! islands     the known parts of a network, as our operators in that plan
 //! island      such an operator
 //! honoured    the attributes that tract honours; others are refused
-//! ranks       operators of tract's that are only asked about tensors of enough axes
+//! ranks       guards operators of tract that look up axes without a check
 //! transposed  ConvTranspose that states the size of its result
 //! ```
 

@@ -19,7 +19,7 @@ struct Played {
     settings: Vec<Vec<u8>>,
     bytes: usize,
     error: Option<i32>,
-    /// Every so many messages are refused; data after half of its columns have arrived.
+    /// Refuse each n-th message; data after half of its columns have arrived.
     refuses_each: Option<usize>,
     messages: usize,
 }

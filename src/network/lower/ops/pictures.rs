@@ -211,7 +211,7 @@ impl How {
 impl Nearest {
     /// The place of the value taken for place `x` of `size`.
     fn of(self, x: f32, scale: f32, size: usize) -> usize {
-        // Within what ONNX Runtime 1.32 takes for a half: binary32 misses many by one step.
+        // ONNX Runtime 1.32 takes this for a half: binary32 misses many by one step.
         let is_half = (x - x.floor() - 0.5).abs() < 1e-6;
         let at = match self {
             Self::Floor => x.floor(),

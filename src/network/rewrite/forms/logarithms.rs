@@ -41,7 +41,7 @@ impl Forms<'_> {
         self.push(node, "Sub", &[&part("below"), &part("log")], out, vec![]);
     }
 
-    /// `max(x) + ln(sum(exp(x - max(x))))`. Whether the node was replaced: not if its axes are computed.
+    /// `max(x) + ln(sum(exp(x - max(x))))`. Returns whether the node was replaced: not if its axes are computed.
     pub(super) fn log_sum_exp(&mut self, node: &NodeProto) -> bool {
         let axes = match (input(node, 1), ints(node, "axes")) {
             ("", axes) => axes,

@@ -265,12 +265,12 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// tract counts no index of a GatherND or ScatterND from the end: it panics on a frame.
+    /// tract cannot count indices of GatherND and ScatterND from the end: it panics on a frame.
     fn counted_from_the_end(&mut self, node: &NodeProto) -> Result<(), String> {
         let Some(&indices) = self.weights.get(input(node, 1)) else {
             return Ok(());
         };
-        // For a file that names the same indices again and again.
+        // Against a file that names the same indices again and again.
         let left = stated_count(indices).and_then(|count| self.channels_left.checked_sub(count));
         let Some(left) = left else { return Ok(()) };
         self.channels_left = left;

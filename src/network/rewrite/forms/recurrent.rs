@@ -7,7 +7,7 @@ use crate::network::onnx::int64_tensor;
 use tract_onnx::pb::NodeProto;
 
 impl Forms<'_> {
-    /// Whether a layer runs backwards in a form that can be rewritten: a Slice by steps is of opset 10.
+    /// Whether a layer runs backwards in a form that can be rewritten: a Slice with steps needs opset 10.
     pub(super) fn is_backwards(&self, node: &NodeProto) -> bool {
         let by_time = int(node, "layout", 0) == 0;
         self.opset >= 10 && by_time && text(node, "direction") == "reverse"
@@ -26,7 +26,7 @@ impl Forms<'_> {
         self.push(&node, "Slice", &turned, &part("turned"), vec![]);
         node.input[0] = part("turned");
         node.attribute.retain(|a| a.name != "direction");
-        // All results by time; the others are of the last step, which is the first place.
+        // Only `Y` has all steps; the other results are of the last step, which is now the first place in time.
         let out = output(&node).to_owned();
         if out.is_empty() {
             return self.nodes.push(node);
