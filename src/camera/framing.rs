@@ -52,7 +52,7 @@ pub enum Damage {
     NoJpeg,
     /// A JPEG that breaks off or is damaged at this byte.
     Broken(usize),
-    /// A JPEG that has not ended after so many bytes.
+    /// A JPEG that has not ended after this many bytes.
     Endless(usize),
     /// A JPEG without a width or a height.
     NoSize,

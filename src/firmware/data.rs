@@ -180,8 +180,8 @@ impl Data {
     }
 }
 
-/// Whether an operation failed because of what the volume holds, so that formatting helps. An error of the system, as for a disk
-/// that does not answer, is no such case.
+/// Whether an operation failed because of what the volume holds, so that formatting helps. It does not help after an error of the
+/// system, as for a disk that does not answer.
 pub fn is_unusable(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && error.kind() != io::ErrorKind::OutOfMemory
 }

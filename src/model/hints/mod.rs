@@ -298,7 +298,7 @@ fn report_metadata(path: &Path, metadata: &Metadata, classes: usize) {
     }
 }
 
-/// Why these labels are not those of so many classes.
+/// Why these labels are not those of this many classes.
 fn not_taken(labels: &[String], classes: usize) -> String {
     let count = labels.len();
     labels::fault(labels)

@@ -25,15 +25,15 @@ pub fn no_classifier(graph: &GraphProto) -> Option<String> {
     meaning::gives_class_alone(graph, &graph.output.first()?.name)
 }
 
-/// Whether the output `name` is hardly the one with the scores, of which it would have `count`.
+/// Whether the output `name`, of `count` values if known, is unlikely to have the scores.
 pub fn is_hardly_scores(graph: &GraphProto, name: &str, count: Option<usize>) -> bool {
     meaning::gives_class_alone(graph, name)
         .or_else(|| hardly_classifier(graph, name, count))
         .is_some()
 }
 
-/// Why a graph is no classifier by its output `output`, unless a `model.toml` says that these are scores. `count` is their number, if
-/// known.
+/// Why a graph's output `output` does not look like scores, unless a `model.toml` says that it has them. `count` is their number,
+/// if known.
 pub fn hardly_classifier(graph: &GraphProto, output: &str, count: Option<usize>) -> Option<String> {
     const MEASURES: [&str; 6] = [
         "embedding",

@@ -399,7 +399,7 @@ fn instead(operator: &str, attribute: &str) -> &'static str {
     }
 }
 
-/// Forms whose attributes tract reads, and that it computes differently all the same.
+/// Forms whose attributes tract reads, but that it computes differently.
 fn misread(node: &NodeProto, opset: i64) -> Option<(String, &'static str)> {
     let has = |at: usize| node.input.get(at).is_some_and(|name| !name.is_empty());
     let mode = text(node, "mode");

@@ -106,8 +106,8 @@ fn plain(error: LinuxI2CError) -> io::Error {
     }
 }
 
-/// Sends something, and sends it again if it was not acknowledged: one disturbed bit is no reason to set up the panel anew. What is
-/// sent must not depend on how much of it has arrived before.
+/// Sends something, and sends it again if it was not acknowledged: one disturbed bit is no reason to set up the panel again. What
+/// is sent must not depend on how much of it has arrived before.
 ///
 /// # Errors
 /// Those of the bus.

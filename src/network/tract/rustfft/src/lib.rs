@@ -87,7 +87,7 @@ impl Fft {
     /// Transforms `values` in place.
     ///
     /// # Panics
-    /// Unless there are as many as the transform is long.
+    /// If there are not as many as the transform's length.
     pub fn process<T: FftNum>(&self, values: &mut [Complex<T>]) {
         let wide = |value: T| value.to_f64().unwrap_or(f64::NAN);
         let mut all: Vec<Wide> = values
