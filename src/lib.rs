@@ -48,6 +48,7 @@
 //! mbr        a disk's partition table
 //! slot       the two systems on a card
 //! ```
+//! `frame`, `jpeg`, `limits`, `preprocess`, `spec` and the inner half of `network` are a package of their own, `compute.rs`.
 //! Which of them may import which is the order in `tests/module_order.rs`, which fails for an import from above.
 
 #[cfg(test)]
@@ -68,12 +69,9 @@ mod fat_volume;
 pub mod firmware;
 #[cfg(feature = "tools")]
 pub mod flash;
-pub mod frame;
 pub mod guard;
 #[cfg(feature = "tools")]
 pub mod image;
-mod jpeg;
-pub mod limits;
 pub mod mbr;
 pub mod memory;
 pub mod model;
@@ -82,12 +80,12 @@ pub mod network;
 pub mod output;
 pub mod panics;
 mod poll;
-pub mod preprocess;
 pub mod show;
 pub mod slot;
-pub mod spec;
 pub mod stats;
 pub mod toml_file;
 pub mod update;
 
+use eyelet_compute::jpeg;
+pub use eyelet_compute::{frame, limits, preprocess, spec};
 pub use failure::{Cause, Failure};

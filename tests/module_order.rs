@@ -108,7 +108,8 @@ fn sources() -> Vec<Source> {
     }
     // `x_tests.rs` is a module `tests` inside of `x`, by `#[path]`.
     let for_tests = |s: &Source| s.module.iter().any(|name| name.ends_with("_tests"));
-    sources.retain(|s| s.module != ["main"] && !for_tests(s));
+    let is_root = |s: &Source| s.module == ["main"] || s.module == ["compute"];
+    sources.retain(|s| !is_root(s) && !for_tests(s));
     sources
 }
 

@@ -243,10 +243,12 @@ fn decode_jpeg(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     check_memory(width_px, height_px, pixels * bytes_per_pixel)?;
     let mut rgb = image::RgbImage::new(width_px, height_px);
     let data = &bytes[..outline.data_end];
-    let orientation = jpeg::decode(data, outline, &mut rgb).map_err(|fault| match fault {
+    let exif = jpeg::decode(data, outline, &mut rgb).map_err(|fault| match fault {
         Fault::Cut => cut_short(),
         Fault::Damaged(what) => format!("the jpg data is damaged or of an unknown kind: {what}"),
     })?;
+    let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(&exif));
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     Ok(upright(DynamicImage::ImageRgb8(rgb), orientation))
 }
 

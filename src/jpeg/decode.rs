@@ -7,7 +7,6 @@
 //! be missing unnoticed.
 
 use super::Outline;
-use image::metadata::Orientation;
 use std::cell::Cell;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZByteReaderTrait, ZSeekFrom};
@@ -39,8 +38,8 @@ pub enum Fault {
 }
 
 /// Decodes the JPEG in `data`, which ends before the end marker, into `rgb`: RGB24 in the size of `outline`, for which `rgb` must
-/// have room. Returns the orientation that its EXIF data asks for.
-pub fn decode(data: &[u8], outline: &Outline, rgb: &mut [u8]) -> Result<Orientation, Fault> {
+/// have room. Returns its EXIF data, which may ask for an orientation.
+pub fn decode(data: &[u8], outline: &Outline, rgb: &mut [u8]) -> Result<Option<Vec<u8>>, Fault> {
     if !outline.has_every_scan {
         return Err(Fault::Cut);
     }
@@ -62,9 +61,7 @@ pub fn decode(data: &[u8], outline: &Outline, rgb: &mut [u8]) -> Result<Orientat
         Err(error) if taken.get() == 0 => return Err(Fault::Damaged(one_line(&error))),
         _ => return Err(Fault::Cut),
     }
-    let exif = decoder.exif();
-    let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(exif));
-    Ok(orientation.unwrap_or(Orientation::NoTransforms))
+    Ok(decoder.exif().cloned())
 }
 
 fn one_line(error: &dyn std::fmt::Display) -> String {

@@ -19,15 +19,14 @@
 mod deadline;
 pub mod error;
 pub mod fused;
-pub(crate) mod graph;
-pub(crate) mod kernels;
 mod load;
 pub(crate) mod lower;
 pub mod onnx;
 pub(crate) mod plan;
 pub(crate) mod rewrite;
-pub(crate) mod run;
 pub mod tract;
+
+pub(crate) use eyelet_compute::network::{graph, kernels, run};
 
 use crate::memory;
 use crate::panics::catch_unwind;

@@ -31,7 +31,11 @@ pub fn cases(count: usize) -> usize {
 
 /// Where the folder of reference models, photos and scores would be: what `EYELET_SHARED` names, or beside the project.
 pub fn shared_folder() -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    // A package of the project stands further down.
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = package.ancestors();
+    let project = folders.find(|folder| folder.join("Cross.toml").exists());
+    let beside = project.unwrap_or(package).join("../shared");
     std::env::var_os("EYELET_SHARED").map_or(beside, PathBuf::from)
 }
 

@@ -5,9 +5,10 @@ mod compare;
 mod coverage;
 mod found;
 mod half;
-pub(crate) mod near;
+mod layers;
+mod near;
 mod others;
-pub(crate) mod plainest;
+mod plainest;
 mod random;
 mod shipped;
 

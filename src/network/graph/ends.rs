@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// The maker and the readers of each tensor.
-pub(crate) struct Ends {
+pub struct Ends {
     maker: Vec<Option<usize>>,
     /// May hold layers that no longer read the tensor; these are removed when they are found.
     readers: Vec<RefCell<BTreeSet<usize>>>,
@@ -15,7 +15,7 @@ pub(crate) struct Ends {
 
 impl Ends {
     /// Those of all tensors of a graph.
-    pub(crate) fn of(graph: &Graph) -> Self {
+    pub fn of(graph: &Graph) -> Self {
         let count = graph.tensors.len();
         let mut ends = Self {
             maker: vec![None; count],
@@ -32,7 +32,7 @@ impl Ends {
     }
 
     /// Layer `i` now reads or makes other tensors than before.
-    pub(crate) fn changed(&mut self, graph: &Graph, i: usize) {
+    pub fn changed(&mut self, graph: &Graph, i: usize) {
         let layer = &graph.layers[i];
         self.maker[layer.output.0] = Some(i);
         for input in &layer.inputs {
@@ -41,12 +41,12 @@ impl Ends {
     }
 
     /// The layer that makes a tensor.
-    pub(crate) fn maker(&self, graph: &Graph, tensor: TensorId) -> Option<usize> {
+    pub fn maker(&self, graph: &Graph, tensor: TensorId) -> Option<usize> {
         self.maker[tensor.0].filter(|&i| graph.layers[i].output == tensor)
     }
 
     /// The layer that is the tensor's only reader.
-    pub(crate) fn only_reader(&self, graph: &Graph, tensor: TensorId) -> Option<usize> {
+    pub fn only_reader(&self, graph: &Graph, tensor: TensorId) -> Option<usize> {
         let mut readers = self.readers[tensor.0].borrow_mut();
         let mut found = None;
         let mut at = 0;

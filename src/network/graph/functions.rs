@@ -17,7 +17,7 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// `|r| <= ln 2 / 2`. `ln 2` is subtracted in two parts, the first with so few digits that `n` times it is exact (Cody and Waite,
 /// Software Manual for the Elementary Functions, 1980).
 #[inline(always)]
-pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
+pub fn exp<const FUSED: bool>(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     /// Added to a number below 2^22, it leaves the integer in the lowest bits.
@@ -91,7 +91,7 @@ impl Unary {
 
     /// `y = f(x)`; if `gate`, `y = x * f(x)`.
     #[inline(always)]
-    pub(crate) fn run<const FUSED: bool>(self, gate: bool, x: &[f32], y: &mut [f32]) {
+    pub fn run<const FUSED: bool>(self, gate: bool, x: &[f32], y: &mut [f32]) {
         match self {
             Self::Clamp(low, high) => gated(gate, x, y, |x| x.max(low).min(high)),
             Self::HardSwish => gated(gate, x, y, |x| x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),

@@ -25,6 +25,7 @@ impl Aligned {
         Some(Self { lines })
     }
     /// Length in bytes.
+    #[allow(clippy::len_without_is_empty, reason = "hardly one is empty, and nobody asks")]
     pub fn len(&self) -> usize {
         self.lines.len() * 64
     }
@@ -37,7 +38,6 @@ impl Aligned {
         self.lines.as_mut_ptr().cast()
     }
     /// All bytes.
-    #[cfg(test)]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: as in `bytes_mut`, and the borrow is shared.
         unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }

@@ -109,7 +109,6 @@ impl Map {
     }
 
     /// Whether it is looked up.
-    #[cfg(test)]
     pub fn looks_up(&self) -> bool {
         matches!(self.of, Of::Tables(_))
     }

@@ -6,19 +6,19 @@ use std::ops::Range;
 /// A max pooling.
 #[derive(Debug)]
 pub struct MaxPool {
-    pub(crate) input: Shape,
-    pub(crate) output: Shape,
-    pub(crate) window: Window,
+    pub input: Shape,
+    pub output: Shape,
+    pub window: Window,
     /// Whether padding counts as zeros; otherwise it never wins.
-    pub(crate) zeros: bool,
+    pub zeros: bool,
     /// For bytes: the XOR that makes a stored byte order as u8, and the stored zero point.
-    pub(crate) bytes: Option<(u8, u8)>,
+    pub bytes: Option<(u8, u8)>,
 }
 
 impl MaxPool {
     /// Output rows `rows` of stored bytes.
     #[inline(always)]
-    pub(crate) fn of_bytes(&self, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
+    pub fn of_bytes(&self, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
         let (flip, zero) = self.bytes.unwrap_or_default();
         let larger = |a: u8, b: u8| (a ^ flip).max(b ^ flip) ^ flip;
         self.rows::<u8, 64, 8>(x, rows, y, (flip, zero), larger);
@@ -26,13 +26,13 @@ impl MaxPool {
 
     /// Output rows `rows` of floats. NaN never wins.
     #[inline(always)]
-    pub(crate) fn of_floats(&self, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
+    pub fn of_floats(&self, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
         let larger = |a: f32, b: f32| if b > a { b } else { a };
         self.rows::<f32, 32, 8>(x, rows, y, (f32::NEG_INFINITY, 0.0), larger);
     }
 
     /// Output rows `rows` of values of half precision. NaN never wins.
-    pub(crate) fn of_halves(&self, x: &[u16], rows: Range<usize>, y: &mut [u16]) {
+    pub fn of_halves(&self, x: &[u16], rows: Range<usize>, y: &mut [u16]) {
         /// Minus infinity.
         const NEG_INFINITY: u16 = 0xfc00;
         // As integers, the numbers of one sign are in order, or in reverse.

@@ -62,7 +62,7 @@ impl Lower {
             inputs.push(self.float_of(i)?.id);
         }
         let op = match &deferred.op {
-            DeferredOp::Conv(conv, bias) => Op::Conv(conv.to_float(bias)),
+            DeferredOp::Conv(conv, bias) => Op::Conv(with_floats(conv, bias)),
             DeferredOp::Add(clamp) => Op::Add { clamp: *clamp },
             DeferredOp::Mul(clamp) => Op::Mul { clamp: *clamp },
             DeferredOp::Average(window, pads) => Op::AveragePool(*window, *pads),
@@ -159,7 +159,7 @@ impl Lower {
         let Some(quants) = known else { return Ok(None) };
         let op = match &deferred.op {
             DeferredOp::Conv(conv, bias) => match &conv.weights {
-                Weights::Q8 { .. } => Op::Conv(conv.to_bytes(bias, quants[0].scale)?),
+                Weights::Q8 { .. } => Op::Conv(with_bytes(conv, bias, quants[0].scale)?),
                 Weights::F32 { .. } => return Ok(None),
             },
             DeferredOp::Add(clamp) => Op::Add { clamp: *clamp },
@@ -249,34 +249,32 @@ fn affine(steps: &[InputStep], channels: usize) -> Op {
     Op::Affine { a, b }
 }
 
-impl Conv {
-    /// With float weights and bias.
-    fn to_float(&self, bias: &Bias) -> Self {
-        let per = self.window.kh * self.window.kw * (self.cin / self.groups);
-        let (w, steps) = match &self.weights {
-            Weights::F32 { w, steps, .. } => (w.clone(), steps.clone()),
-            Weights::Q8 { w, zero, scale, .. } => {
-                let real =
-                    |(i, &v): (usize, &i8)| (i32::from(v) - zero[i / per]) as f32 * scale[i / per];
-                (Rc::new(w.iter().enumerate().map(real).collect()), vec![])
-            }
-        };
-        let bias = bias.floats(self.cout);
-        Self {
-            weights: Weights::F32 { w, steps, bias },
-            ..self.clone()
+/// This convolution with float weights and bias.
+fn with_floats(conv: &Conv, bias: &Bias) -> Conv {
+    let per = conv.window.kh * conv.window.kw * (conv.cin / conv.groups);
+    let (w, steps) = match &conv.weights {
+        Weights::F32 { w, steps, .. } => (w.clone(), steps.clone()),
+        Weights::Q8 { w, zero, scale, .. } => {
+            let real =
+                |(i, &v): (usize, &i8)| (i32::from(v) - zero[i / per]) as f32 * scale[i / per];
+            (Rc::new(w.iter().enumerate().map(real).collect()), vec![])
         }
+    };
+    let bias = bias.floats(conv.cout);
+    Conv {
+        weights: Weights::F32 { w, steps, bias },
+        ..conv.clone()
     }
+}
 
-    /// With the bias in units of `input scale * weight scale`.
-    fn to_bytes(&self, bias: &Bias, input_scale: f32) -> Lowered<Self> {
-        let mut conv = self.clone();
-        if let Weights::Q8 {
-            scale, bias: ints, ..
-        } = &mut conv.weights
-        {
-            *ints = bias.ints(self.cout, |n| f64::from(input_scale) * f64::from(scale[n]))?;
-        }
-        Ok(conv)
+/// This convolution with the bias in units of `input scale * weight scale`.
+fn with_bytes(conv: &Conv, bias: &Bias, input_scale: f32) -> Lowered<Conv> {
+    let mut conv = conv.clone();
+    if let Weights::Q8 {
+        scale, bias: ints, ..
+    } = &mut conv.weights
+    {
+        *ints = bias.ints(conv.cout, |n| f64::from(input_scale) * f64::from(scale[n]))?;
     }
+    Ok(conv)
 }

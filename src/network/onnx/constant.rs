@@ -157,7 +157,5 @@ impl Const {
 }
 
 fn words<const N: usize, T>(raw: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
-    raw.chunks_exact(N)
-        .map(|b| of(std::array::from_fn(|i| b[i])))
-        .collect()
+    raw.as_chunks().0.iter().map(|&word| of(word)).collect()
 }

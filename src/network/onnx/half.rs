@@ -77,9 +77,8 @@ pub fn tensor_to_float(tensor: &mut TensorProto) {
     };
     let raw = std::mem::take(&mut tensor.raw_data);
     let words = std::mem::take(&mut tensor.int32_data);
-    let pairs = raw
-        .chunks_exact(2)
-        .map(|b| u16::from_le_bytes([b[0], b[1]]));
+    let (pairs, _) = raw.as_chunks();
+    let pairs = pairs.iter().map(|&pair| u16::from_le_bytes(pair));
     // Without raw bytes the numbers are in the low halves of 32-bit words.
     let low_halves = words.iter().map(|&word| word as u16);
     let mut wide = Vec::with_capacity((raw.len() / 2 + words.len()) * 4);

@@ -312,12 +312,10 @@ pub fn holds_at_most(tensor: &TensorProto, most: usize) -> bool {
 pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let raw = &tensor.raw_data;
-    let words = |width: usize| raw.chunks_exact(width);
+    let words = || raw.as_chunks().0.iter();
     let values: Vec<f32> = match kind {
         DataType::Float if raw.is_empty() => tensor.float_data.clone(),
-        DataType::Float => words(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect(),
+        DataType::Float => words().map(|&word| f32::from_le_bytes(word)).collect(),
         DataType::Uint8 if raw.is_empty() => {
             tensor.int32_data.iter().map(|&v| v as u8 as f32).collect()
         }
@@ -327,8 +325,8 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
         }
         DataType::Int8 => raw.iter().map(|&v| f32::from(v as i8)).collect(),
         DataType::Int32 if raw.is_empty() => tensor.int32_data.iter().map(|&v| v as f32).collect(),
-        DataType::Int32 => words(4)
-            .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32)
+        DataType::Int32 => words()
+            .map(|&word| i32::from_le_bytes(word) as f32)
             .collect(),
         other => {
             return Err(format!(

@@ -316,7 +316,7 @@ impl<'a> Proof<'a> {
         Ok(match whose {
             Whose::Input(i) => self.pairs(input(i)?).unwrap_or(tensor(input(i)?)),
             Whose::Output => self.pairs(to.output).unwrap_or(tensor(to.output)),
-            Whose::Front if !window.is_some_and(|w| w.padded()) || !step.work.has_front() => {
+            Whose::Front if !window.is_some_and(|w| w.padded()) || !has_front(&step.work) => {
                 tensor(input(0)?)
             }
             Whose::Front | Whose::Padded => {
@@ -501,14 +501,12 @@ fn whole(write: &Write) -> Result<u64, Fault> {
     Ok(bytes)
 }
 
-impl Work {
-    /// Whether it reads its input through a padded copy, if it has padding.
-    fn has_front(&self) -> bool {
-        match self {
-            Self::Conv(_) | Self::DynamicConv(_) => true,
-            Self::Block(block) => block.front.is_some(),
-            _ => false,
-        }
+/// Whether it reads its input through a padded copy, if it has padding.
+fn has_front(work: &Work) -> bool {
+    match work {
+        Work::Conv(_) | Work::DynamicConv(_) => true,
+        Work::Block(block) => block.front.is_some(),
+        _ => false,
     }
 }
 

@@ -6,10 +6,10 @@ use std::mem::MaybeUninit;
 
 /// A float tensor in the arena that is copied in before a segment or copied out after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Port {
-    pub(crate) offset: Offset,
-    pub(crate) shape: Shape,
-    pub(crate) channels_first: bool,
+pub struct Port {
+    pub offset: Offset,
+    pub shape: Shape,
+    pub channels_first: bool,
 }
 
 /// Pixels and channels of a tile: source and destination both fit in L1.

@@ -11,13 +11,13 @@
 //! threads  the thread team
 //! ```
 
-pub(crate) mod border;
-pub(crate) mod offset;
+pub mod border;
+pub mod offset;
 mod picture;
 mod profile;
-pub(crate) mod steps;
-pub(crate) mod threads;
-pub(crate) mod touch;
+pub mod steps;
+pub mod threads;
+pub mod touch;
 
 pub use profile::StepTime;
 
@@ -55,47 +55,47 @@ pub struct Row {
 
 /// Steps that run within the arena, with the tensors copied in before them and out after them.
 #[derive(Debug)]
-pub(crate) struct Segment {
-    pub(crate) steps: Range<usize>,
-    pub(crate) imports: Vec<Port>,
-    pub(crate) exports: Vec<Port>,
+pub struct Segment {
+    pub steps: Range<usize>,
+    pub imports: Vec<Port>,
+    pub exports: Vec<Port>,
 }
 
 /// A row of padding, filled once for all runs. `P` is its place: `Offset`, or `Need` while planning.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fill<P> {
-    pub(crate) at: P,
-    pub(crate) bytes: usize,
+pub struct Fill<P> {
+    pub at: P,
+    pub bytes: usize,
     /// What each byte is set to.
-    pub(crate) byte: u8,
+    pub byte: u8,
 }
 
 /// The threads' scratch memory, one thread's after the other's.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scratch {
-    pub(crate) at: Offset,
-    pub(crate) bytes_per_thread: usize,
+pub struct Scratch {
+    pub at: Offset,
+    pub bytes_per_thread: usize,
 }
 
 /// A plan that is ready to run.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) arena_bytes: usize,
+pub struct Plan {
+    pub steps: Vec<Step>,
+    pub segments: Vec<Segment>,
+    pub arena_bytes: usize,
     /// The picture's offset, if there is a picture.
-    pub(crate) input_offset: Option<Offset>,
-    pub(crate) rows: Vec<Row>,
+    pub input_offset: Option<Offset>,
+    pub rows: Vec<Row>,
     /// Rows of padding, one per padding byte.
-    pub(crate) fills: Vec<Fill<Offset>>,
+    pub fills: Vec<Fill<Offset>>,
     /// Constant tensors, until they are copied into the arena.
-    pub(crate) constants: Vec<(Offset, Vec<f32>)>,
-    pub(crate) scratch: Scratch,
+    pub constants: Vec<(Offset, Vec<f32>)>,
+    pub scratch: Scratch,
 }
 
 impl Plan {
     /// Worker `id` of `team`, in `arena`.
-    pub(crate) fn worker(&self, arena: *mut u8, id: usize, team: usize) -> Worker {
+    pub fn worker(&self, arena: *mut u8, id: usize, team: usize) -> Worker {
         Worker::new(arena, self.scratch, id, team)
     }
 }
@@ -103,7 +103,7 @@ impl Plan {
 /// A network that is ready to run, or the known parts of one; their segments run one by one, in order.
 #[derive(Debug)]
 pub struct Fused {
-    pub(crate) plan: Plan,
+    pub plan: Plan,
     arena: Aligned,
     kernels: &'static dyn Kernels,
     pool: Pool,
@@ -120,7 +120,7 @@ struct Picture {
 
 impl Fused {
     /// From a plan that is verified for the pool's number of threads.
-    pub(crate) fn new(
+    pub fn new(
         mut plan: Plan,
         kernels: &'static dyn Kernels,
         pool: Pool,
@@ -286,7 +286,7 @@ impl Fused {
 }
 
 /// An arena for a plan, with padding rows filled and constants copied in.
-pub(crate) fn arena(plan: &mut Plan) -> Result<Aligned, String> {
+pub fn arena(plan: &mut Plan) -> Result<Aligned, String> {
     let arena = Aligned::try_zeroed(plan.arena_bytes);
     let mut arena = arena.ok_or_else(|| {
         let needed = plan.arena_bytes.div_ceil(1 << 20);

@@ -6,22 +6,21 @@ use std::ops::{Add, Range};
 
 /// A place in the arena, in bytes from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Offset(usize);
+pub struct Offset(usize);
 
 impl Offset {
     /// `byte` bytes from the start of the arena.
-    pub(crate) const fn at_byte(byte: usize) -> Self {
+    pub const fn at_byte(byte: usize) -> Self {
         Self(byte)
     }
 
     /// Bytes from the start.
-    pub(crate) fn byte(self) -> usize {
+    pub fn byte(self) -> usize {
         self.0
     }
 
     /// The same, mutable.
-    #[cfg(test)]
-    pub(crate) fn byte_mut(&mut self) -> &mut usize {
+    pub fn byte_mut(&mut self) -> &mut usize {
         &mut self.0
     }
 
@@ -40,7 +39,7 @@ impl Add<usize> for Offset {
 
 /// One thread of the team that runs a step, and the memory it works in.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Worker {
+pub struct Worker {
     arena: *mut u8,
     /// This thread's scratch memory, part of the arena.
     scratch: *mut u8,

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// The tensor or memory whose bytes a step touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
+pub enum Whose {
     /// The step's input with this index.
     Input(usize),
     /// A convolution's first input as the convolution reads it: the tensor, or its padded copy.
@@ -28,62 +28,62 @@ pub(crate) enum Whose {
 
 /// Bytes that any thread of the team may read, from the tensor's start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Read {
-    pub(crate) whose: Whose,
-    pub(crate) at: u64,
-    pub(crate) bytes: u64,
+pub struct Read {
+    pub whose: Whose,
+    pub at: u64,
+    pub bytes: u64,
     /// Bytes past these that may be read too, without effect on the result.
-    pub(crate) slack: u64,
+    pub slack: u64,
     /// The alignment of `at`.
-    pub(crate) align: u64,
+    pub align: u64,
 }
 
 /// A tensor that the team writes: pieces of `unit` bytes at all points of a grid, which the threads divide among themselves.
 #[derive(Debug, Clone)]
-pub(crate) struct Write {
-    pub(crate) whose: Whose,
-    pub(crate) at: u64,
+pub struct Write {
+    pub whose: Whose,
+    pub at: u64,
     /// `(count, stride in bytes)`, slowest first. Flattened and divided among the threads.
-    pub(crate) shared: Vec<(u64, u64)>,
+    pub shared: Vec<(u64, u64)>,
     /// The same within each such point; every thread covers all of them.
-    pub(crate) each: Vec<(u64, u64)>,
-    pub(crate) unit: u64,
-    pub(crate) align: u64,
+    pub each: Vec<(u64, u64)>,
+    pub unit: u64,
+    pub align: u64,
     /// The points of each thread.
-    pub(crate) parts: Vec<Range<u64>>,
+    pub parts: Vec<Range<u64>>,
 }
 
 /// Memory where each thread has its own part, written and then read within the step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Own {
-    pub(crate) what: &'static str,
-    pub(crate) at: u64,
+pub struct Own {
+    pub what: &'static str,
+    pub at: u64,
     /// Bytes from one thread's part to the next.
-    pub(crate) pitch: u64,
+    pub pitch: u64,
     /// Bytes that a thread uses.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Bytes past these that it may read too.
-    pub(crate) slack: u64,
-    pub(crate) align: u64,
+    pub slack: u64,
+    pub align: u64,
 }
 
 /// Everything that a step touches with a team of `team` threads.
 #[derive(Debug)]
-pub(crate) struct Touches {
-    pub(crate) team: usize,
-    pub(crate) reads: Vec<Read>,
-    pub(crate) writes: Vec<Write>,
-    pub(crate) own: Vec<Own>,
+pub struct Touches {
+    pub team: usize,
+    pub reads: Vec<Read>,
+    pub writes: Vec<Write>,
+    pub own: Vec<Own>,
     /// Bytes of the plan's scratch memory that each thread needs.
-    pub(crate) scratch_bytes: u64,
+    pub scratch_bytes: u64,
     /// In place, each thread reads only the input that it then overwrites itself.
-    pub(crate) in_place: bool,
+    pub in_place: bool,
     /// Contradictions within the step itself.
-    pub(crate) wrong: Option<&'static str>,
+    pub wrong: Option<&'static str>,
 }
 
 /// Bytes from the start of the first piece to the end of the last; `dims` as in [`Write`].
-pub(crate) fn span(dims: &[(usize, usize)], unit: usize) -> u64 {
+pub fn span(dims: &[(usize, usize)], unit: usize) -> u64 {
     if dims.iter().any(|d| d.0 == 0) {
         return 0;
     }
@@ -92,23 +92,23 @@ pub(crate) fn span(dims: &[(usize, usize)], unit: usize) -> u64 {
 }
 
 /// A single point, the first thread's.
-pub(crate) fn alone(id: usize) -> Range<usize> {
+pub fn alone(id: usize) -> Range<usize> {
     if id == 0 { 0..1 } else { 1..1 }
 }
 
 /// The product.
-pub(crate) fn times(a: usize, b: usize) -> u64 {
+pub fn times(a: usize, b: usize) -> u64 {
     (a as u64).saturating_mul(b as u64)
 }
 
 /// Whether windows over this input give this output.
-pub(crate) fn windows_fit(window: &Window, input: Shape, output: Shape) -> bool {
+pub fn windows_fit(window: &Window, input: Shape, output: Shape) -> bool {
     let fits = window.output(input.h, input.w) == Some((output.h, output.w));
     fits && input.c == output.c && window.dh > 0 && window.dw > 0
 }
 
 impl Touches {
-    pub(crate) fn new(team: usize) -> Self {
+    pub fn new(team: usize) -> Self {
         Self {
             team,
             reads: Vec::new(),
@@ -121,7 +121,7 @@ impl Touches {
     }
 
     /// Reads of values of `align` bytes.
-    pub(crate) fn reads(&mut self, whose: Whose, at: Offset, bytes: u64, align: usize) {
+    pub fn reads(&mut self, whose: Whose, at: Offset, bytes: u64, align: usize) {
         self.reads.push(Read {
             whose,
             at: at.byte() as u64,
@@ -132,7 +132,7 @@ impl Touches {
     }
 
     /// The same, with [`SLACK`] bytes past the end.
-    pub(crate) fn reads_past(&mut self, whose: Whose, at: Offset, bytes: u64, align: usize) {
+    pub fn reads_past(&mut self, whose: Whose, at: Offset, bytes: u64, align: usize) {
         self.reads.push(Read {
             whose,
             at: at.byte() as u64,
@@ -143,7 +143,7 @@ impl Touches {
     }
 
     /// Writes of values of `align` bytes, see [`Write`]; `part` gives the points of a thread.
-    pub(crate) fn writes(
+    pub fn writes(
         &mut self,
         (whose, at, align): (Whose, Offset, usize),
         shared: &[(usize, usize)],
@@ -169,7 +169,7 @@ impl Touches {
     }
 
     /// Writes of the output: `count` contiguous pieces of `unit` bytes, shared in multiples of `by`.
-    pub(crate) fn fills_output(
+    pub fn fills_output(
         &mut self,
         at: Offset,
         (count, by): (usize, usize),
@@ -187,19 +187,19 @@ impl Touches {
     }
 
     /// A layer over `pixels` pixels of `c` floats, in and out.
-    pub(crate) fn maps_pixels(&mut self, x: Offset, y: Offset, pixels: usize, c: usize) {
+    pub fn maps_pixels(&mut self, x: Offset, y: Offset, pixels: usize, c: usize) {
         let pixel = c.saturating_mul(4);
         self.reads(Whose::Input(0), x, times(pixels, pixel), 4);
         self.fills_output(y, (pixels, 1), pixel, 4);
     }
 
     /// Only the first thread writes the output.
-    pub(crate) fn fills_output_alone(&mut self, at: Offset, bytes: usize, align: usize) {
+    pub fn fills_output_alone(&mut self, at: Offset, bytes: usize, align: usize) {
         self.writes((Whose::Output, at, align), &[(1, 0)], &[], bytes, alone);
     }
 
     /// Memory private to each thread, with [`SLACK`] bytes past the end.
-    pub(crate) fn owns(
+    pub fn owns(
         &mut self,
         what: &'static str,
         (at, pitch): (Offset, usize),
@@ -217,18 +217,18 @@ impl Touches {
     }
 
     /// Scratch memory of the plan.
-    pub(crate) fn wants_scratch(&mut self, bytes: usize) {
+    pub fn wants_scratch(&mut self, bytes: usize) {
         self.scratch_bytes = self.scratch_bytes.max(bytes as u64);
     }
 
     /// Strides between values of `align` bytes, within what is read.
-    pub(crate) fn steps_by(&mut self, pitches: &[usize], align: usize) {
+    pub fn steps_by(&mut self, pitches: &[usize], align: usize) {
         let aligned = pitches.iter().all(|pitch| pitch.is_multiple_of(align));
         self.holds(aligned, "it steps to bytes that are not on a multiple of 4");
     }
 
     /// Records `else_wrong` as a contradiction unless `it` holds.
-    pub(crate) fn holds(&mut self, it: bool, else_wrong: &'static str) {
+    pub fn holds(&mut self, it: bool, else_wrong: &'static str) {
         if !it && self.wrong.is_none() {
             self.wrong = Some(else_wrong);
         }

@@ -12,15 +12,15 @@ use std::ops::Range;
 /// Each thread's private memory within a step, one part after the other. Kernels read past what a thread uses, but never what the next
 /// thread writes: there is slack between the parts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slots {
-    pub(crate) at: Offset,
+pub struct Slots {
+    pub at: Offset,
     /// Bytes from one thread's part to the next.
-    pub(crate) pitch: usize,
+    pub pitch: usize,
 }
 
 impl Slots {
     /// Bytes from part to part if each thread uses `bytes`.
-    pub(crate) fn pitch_of(bytes: usize) -> usize {
+    pub fn pitch_of(bytes: usize) -> usize {
         (bytes + SLACK).next_multiple_of(64)
     }
 
@@ -35,31 +35,31 @@ impl Slots {
 }
 
 #[derive(Debug)]
-pub(crate) struct Block {
-    pub(crate) x: Offset,
+pub struct Block {
+    pub x: Offset,
     /// The convolution that makes the depthwise input; without one that is `x` itself.
-    pub(crate) front: Option<(Front, AnyConv)>,
+    pub front: Option<(Front, AnyConv)>,
     /// Ring of its last [`Block::ring_rows`] rows, per thread.
-    pub(crate) ring: Option<Slots>,
-    pub(crate) padding: Offset,
-    pub(crate) depthwise: AnyDepthwise,
-    pub(crate) window: Window,
-    pub(crate) h_in: usize,
-    pub(crate) w_in: usize,
-    pub(crate) row_bytes: usize,
-    pub(crate) rows: usize,
-    pub(crate) dw_row: usize,
-    pub(crate) dw_pixel: usize,
+    pub ring: Option<Slots>,
+    pub padding: Offset,
+    pub depthwise: AnyDepthwise,
+    pub window: Window,
+    pub h_in: usize,
+    pub w_in: usize,
+    pub row_bytes: usize,
+    pub rows: usize,
+    pub dw_row: usize,
+    pub dw_pixel: usize,
     /// Depthwise output rows waiting for the projection, per thread.
-    pub(crate) band: Option<Slots>,
+    pub band: Option<Slots>,
     /// Output rows made together.
-    pub(crate) band_rows: usize,
-    pub(crate) channels: usize,
-    pub(crate) project: Option<AnyConv>,
-    pub(crate) y: Offset,
-    pub(crate) y_row: usize,
-    pub(crate) y_pixel: usize,
-    pub(crate) columns: usize,
+    pub band_rows: usize,
+    pub channels: usize,
+    pub project: Option<AnyConv>,
+    pub y: Offset,
+    pub y_row: usize,
+    pub y_pixel: usize,
+    pub columns: usize,
 }
 
 /// Bytes of each pixel that go through the depthwise convolution for all rows of a band before the next: an input row is used by
@@ -68,7 +68,7 @@ const NEAR_BYTES: usize = 256;
 
 impl Block {
     /// Rows of the depthwise input that a band of output rows needs.
-    pub(crate) fn ring_rows(window: &Window, band_rows: usize, h_in: usize) -> usize {
+    pub fn ring_rows(window: &Window, band_rows: usize, h_in: usize) -> usize {
         let apart = band_rows.saturating_sub(1).saturating_mul(window.sh);
         apart.saturating_add(window.kh).min(h_in)
     }
@@ -215,7 +215,6 @@ impl Task for Block {
         "block"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         let slots = self.ring.iter_mut().chain(&mut self.band);
         let inputs = [&mut self.x, &mut self.padding].into_iter();

@@ -8,52 +8,52 @@ use crate::network::run::touch::{Touches, Whose, times};
 
 /// `y = x * a[c] + b[c]`.
 #[derive(Debug)]
-pub(crate) struct Affine {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
+pub struct Affine {
+    pub x: Offset,
+    pub y: Offset,
+    pub pixels: usize,
     /// Factor per channel.
-    pub(crate) a: Vec<f32>,
+    pub a: Vec<f32>,
     /// Addend per channel.
-    pub(crate) b: Vec<f32>,
+    pub b: Vec<f32>,
 }
 
 /// `y = x < 0 ? slope[c] * x : x`.
 #[derive(Debug)]
-pub(crate) struct Slopes {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
-    pub(crate) slopes: Vec<f32>,
+pub struct Slopes {
+    pub x: Offset,
+    pub y: Offset,
+    pub pixels: usize,
+    pub slopes: Vec<f32>,
 }
 
 /// Some channels, in any order.
 #[derive(Debug)]
-pub(crate) struct Pick {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
+pub struct Pick {
+    pub x: Offset,
+    pub y: Offset,
+    pub pixels: usize,
     /// Bytes of a pixel of the input.
-    pub(crate) x_pixel: usize,
+    pub x_pixel: usize,
     /// `(start, length)` in bytes within each pixel.
-    pub(crate) runs: Vec<(usize, usize)>,
+    pub runs: Vec<(usize, usize)>,
 }
 
 /// The channels of several tensors, concatenated.
 #[derive(Debug)]
-pub(crate) struct Concat {
+pub struct Concat {
     /// Each tensor, and the bytes per pixel.
-    pub(crate) parts: Vec<(Offset, usize)>,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
+    pub parts: Vec<(Offset, usize)>,
+    pub y: Offset,
+    pub pixels: usize,
 }
 
 /// From NHWC to NCHW.
 #[derive(Debug)]
-pub(crate) struct ChannelsFirst {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) shape: Shape,
+pub struct ChannelsFirst {
+    pub x: Offset,
+    pub y: Offset,
+    pub shape: Shape,
 }
 
 impl Task for Affine {
@@ -61,7 +61,6 @@ impl Task for Affine {
         "affine"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -86,7 +85,6 @@ impl Task for Slopes {
         "slopes"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -107,7 +105,6 @@ impl Task for Pick {
         "channels"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -144,7 +141,6 @@ impl Task for Concat {
         "concatenate"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         {
             let parts = self.parts.iter_mut().map(|p| &mut p.0);
@@ -183,7 +179,6 @@ impl Task for ChannelsFirst {
         "channels first"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -213,7 +208,7 @@ impl Task for ChannelsFirst {
 }
 
 /// `y = x * a[c] + b[c]`.
-pub(crate) fn affine(x: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn affine(x: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
     for (x, y) in x.chunks_exact(a.len()).zip(y.chunks_exact_mut(a.len())) {
         for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(a).zip(b) {
             *y = x * a + b;
@@ -222,7 +217,7 @@ pub(crate) fn affine(x: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
 }
 
 /// `y = x < 0 ? slope[c] * x : x`.
-pub(crate) fn slopes(x: &[f32], slopes: &[f32], y: &mut [f32]) {
+pub fn slopes(x: &[f32], slopes: &[f32], y: &mut [f32]) {
     let c = slopes.len();
     for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
         for ((y, &x), &slope) in y.iter_mut().zip(x).zip(slopes) {
@@ -232,13 +227,7 @@ pub(crate) fn slopes(x: &[f32], slopes: &[f32], y: &mut [f32]) {
 }
 
 /// Runs of bytes `(start, length)` within each pixel.
-pub(crate) fn pick(
-    x: &[u8],
-    x_pixel: usize,
-    runs: &[(usize, usize)],
-    y_pixel: usize,
-    y: &mut [u8],
-) {
+pub fn pick(x: &[u8], x_pixel: usize, runs: &[(usize, usize)], y_pixel: usize, y: &mut [u8]) {
     // Single bytes and floats, as in a channel shuffle, without a call for each.
     let all_of = |bytes: usize| runs.iter().all(|&(_, len)| len == bytes);
     if all_of(4) {

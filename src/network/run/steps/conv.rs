@@ -9,28 +9,28 @@ use std::ops::Range;
 
 /// Strides of a convolution's input.
 #[derive(Debug)]
-pub(crate) struct Front {
+pub struct Front {
     /// Bytes from one output row's input to the next.
-    pub(crate) row_pitch: usize,
+    pub row_pitch: usize,
     /// Bytes from one output pixel's input to the next.
-    pub(crate) pixel_pitch: usize,
+    pub pixel_pitch: usize,
     /// Bytes from one group's channels to the next.
-    pub(crate) group_pitch: usize,
+    pub group_pitch: usize,
 }
 
 #[derive(Debug)]
-pub(crate) struct ConvStep {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) front: Front,
+pub struct ConvStep {
+    pub x: Offset,
+    pub y: Offset,
+    pub front: Front,
     /// One per group.
-    pub(crate) convs: Vec<AnyConv>,
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
+    pub convs: Vec<AnyConv>,
+    pub rows: usize,
+    pub columns: usize,
     /// Bytes from one output pixel to the next.
-    pub(crate) y_pixel: usize,
+    pub y_pixel: usize,
     /// Bytes from one group's output channels to the next.
-    pub(crate) y_group: usize,
+    pub y_group: usize,
 }
 
 /// How the threads of a team divide a layer.
@@ -127,7 +127,6 @@ impl Task for ConvStep {
         "convolution"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }

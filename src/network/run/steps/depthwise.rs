@@ -9,22 +9,22 @@ use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, span};
 
 #[derive(Debug)]
-pub(crate) struct DepthwiseStep {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
+pub struct DepthwiseStep {
+    pub x: Offset,
+    pub y: Offset,
     /// A row of padding.
-    pub(crate) padding: Offset,
-    pub(crate) conv: AnyDepthwise,
-    pub(crate) window: Window,
+    pub padding: Offset,
+    pub conv: AnyDepthwise,
+    pub window: Window,
     /// Rows of the input.
-    pub(crate) h_in: usize,
+    pub h_in: usize,
     /// Bytes of a row of the input.
-    pub(crate) row_bytes: usize,
+    pub row_bytes: usize,
     /// Rows of the result.
-    pub(crate) rows: usize,
+    pub rows: usize,
     /// Bytes of a row of the result.
-    pub(crate) y_row: usize,
-    pub(crate) channels: usize,
+    pub y_row: usize,
+    pub channels: usize,
 }
 
 /// Channels of a depthwise layer that a kernel processes at once, see [`Kernels::depthwise_q8`].
@@ -112,7 +112,6 @@ impl Task for DepthwiseStep {
         "depthwise"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.padding, &mut self.y]
     }

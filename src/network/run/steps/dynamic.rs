@@ -15,8 +15,8 @@ const NEAR_PIXELS: usize = 48;
 
 /// Minimum and maximum of each thread's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts {
-    pub(crate) at: Offset,
+pub struct Parts {
+    pub at: Offset,
 }
 
 impl Parts {
@@ -50,14 +50,14 @@ impl Parts {
 
 /// The end of an integer convolution.
 #[derive(Debug)]
-pub(crate) struct Sums {
+pub struct Sums {
     /// Extremes of the tensor that the integers represent.
-    pub(crate) of: Parts,
-    pub(crate) factors: Vec<f32>,
-    pub(crate) bias: Vec<f32>,
-    pub(crate) clamp: (f32, f32),
+    pub of: Parts,
+    pub factors: Vec<f32>,
+    pub bias: Vec<f32>,
+    pub clamp: (f32, f32),
     /// Where to store the extremes of the output, if they are needed.
-    pub(crate) extremes: Option<Parts>,
+    pub extremes: Option<Parts>,
 }
 
 /// A worker in the end of a convolution.
@@ -70,14 +70,12 @@ struct Ending<'a> {
 
 impl Sums {
     /// Its places in the arena.
-    #[cfg(test)]
     fn places(&mut self) -> impl Iterator<Item = &mut Offset> {
         let parts = [&mut self.of].into_iter().chain(&mut self.extremes);
         parts.map(|parts| &mut parts.at)
     }
 
     /// Its offsets among `of_conv`, those of the convolution: the output stays last.
-    #[cfg(test)]
     fn places_with<'a>(&'a mut self, mut of_conv: Vec<&'a mut Offset>) -> Vec<&'a mut Offset> {
         let last = of_conv.len() - 1;
         of_conv.splice(last..last, self.places());
@@ -150,33 +148,33 @@ impl Ending<'_> {
 
 /// An integer convolution. Its end is applied while the sums are still in cache.
 #[derive(Debug)]
-pub(crate) struct DynamicConv {
-    pub(crate) conv: ConvStep,
-    pub(crate) sums: Sums,
+pub struct DynamicConv {
+    pub conv: ConvStep,
+    pub sums: Sums,
 }
 
 /// An integer depthwise convolution.
 #[derive(Debug)]
-pub(crate) struct DynamicDepthwise {
-    pub(crate) conv: DepthwiseStep,
-    pub(crate) sums: Sums,
+pub struct DynamicDepthwise {
+    pub conv: DepthwiseStep,
+    pub sums: Sums,
 }
 
 /// Minimum and maximum of a tensor.
 #[derive(Debug)]
-pub(crate) struct FindExtremes {
-    pub(crate) x: Offset,
-    pub(crate) y: Parts,
-    pub(crate) len: usize,
+pub struct FindExtremes {
+    pub x: Offset,
+    pub y: Parts,
+    pub len: usize,
 }
 
 /// Floats to integers, in place if `x` and `y` are the same.
 #[derive(Debug)]
-pub(crate) struct Round {
-    pub(crate) x: Offset,
-    pub(crate) of: Parts,
-    pub(crate) y: Offset,
-    pub(crate) len: usize,
+pub struct Round {
+    pub x: Offset,
+    pub of: Parts,
+    pub y: Offset,
+    pub len: usize,
 }
 
 impl Task for DynamicConv {
@@ -184,7 +182,6 @@ impl Task for DynamicConv {
         self.conv.name()
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         self.sums.places_with(self.conv.places())
     }
@@ -212,7 +209,6 @@ impl Task for DynamicDepthwise {
         self.conv.name()
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         self.sums.places_with(self.conv.places())
     }
@@ -238,7 +234,6 @@ impl Task for FindExtremes {
         "extremes"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y.at]
     }
@@ -263,7 +258,6 @@ impl Task for Round {
         "whole numbers"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.of.at, &mut self.y]
     }

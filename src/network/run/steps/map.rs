@@ -9,11 +9,11 @@ use crate::network::run::touch::{Touches, Whose, times};
 const PART_BYTES: usize = 8 << 10;
 
 #[derive(Debug)]
-pub(crate) struct MapStep {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
-    pub(crate) map: Map,
+pub struct MapStep {
+    pub x: Offset,
+    pub y: Offset,
+    pub pixels: usize,
+    pub map: Map,
 }
 
 impl Task for MapStep {
@@ -21,7 +21,6 @@ impl Task for MapStep {
         "function of bytes"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }

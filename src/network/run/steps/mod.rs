@@ -30,39 +30,37 @@ mod rows;
 mod sum;
 mod values;
 
-pub(crate) use block::{Block, Slots};
-pub(crate) use channels::{Affine, ChannelsFirst, Concat, Pick, Slopes};
-pub(crate) use conv::{ConvStep, Front};
-pub(crate) use depthwise::DepthwiseStep;
-pub(crate) use dynamic::{DynamicConv, DynamicDepthwise, FindExtremes, Parts, Round, Sums};
-pub(crate) use map::MapStep;
-pub(crate) use moves::Move;
-pub(crate) use packed::{AnyConv, AnyDepthwise, MAX_KERNEL_ROWS};
-pub(crate) use pad::Pad;
-pub(crate) use pictures::{LrnStep, ResizeStep};
-pub(crate) use pool::{Average, MaxPoolStep, WindowsQ8};
-pub(crate) use product::ProductStep;
-pub(crate) use rows::{NormStep, Softmax};
-pub(crate) use sum::Sum;
-pub(crate) use values::{Dequantise, Function, Quantise};
+pub use block::{Block, Slots};
+pub use channels::{Affine, ChannelsFirst, Concat, Pick, Slopes};
+pub use conv::{ConvStep, Front};
+pub use depthwise::DepthwiseStep;
+pub use dynamic::{DynamicConv, DynamicDepthwise, FindExtremes, Parts, Round, Sums};
+pub use map::MapStep;
+pub use moves::Move;
+pub use packed::{AnyConv, AnyDepthwise, MAX_KERNEL_ROWS};
+pub use pad::Pad;
+pub use pictures::{LrnStep, ResizeStep};
+pub use pool::{Average, MaxPoolStep, WindowsQ8};
+pub use product::ProductStep;
+pub use rows::{NormStep, Softmax};
+pub use sum::Sum;
+pub use values::{Dequantise, Function, Quantise};
 
-#[cfg(test)]
-use super::offset::Offset;
-use super::offset::Worker;
+use super::offset::{Offset, Worker};
 use super::touch::Touches;
 use crate::network::kernels::Kernels;
 
 /// A step of the plan.
 #[derive(Debug)]
-pub(crate) struct Step {
-    pub(crate) work: Work,
+pub struct Step {
+    pub work: Work,
     /// The first and last of the graph's layers that it computes: it reads the first one's inputs and writes the last one's output.
-    pub(crate) layers: (usize, usize),
+    pub layers: (usize, usize),
 }
 
 /// What a step does.
 #[derive(Debug)]
-pub(crate) enum Work {
+pub enum Work {
     Pad(Pad),
     Conv(ConvStep),
     Depthwise(DepthwiseStep),
@@ -92,12 +90,11 @@ pub(crate) enum Work {
 }
 
 /// What every kind of step implements.
-pub(crate) trait Task {
+pub trait Task {
     /// Its name in listings.
     fn name(&self) -> &'static str;
 
     /// All its offsets into the arena: inputs first, output last.
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset>;
 
     /// Declares what it touches, for `to`'s team.
@@ -147,12 +144,12 @@ macro_rules! with_task {
 
 impl Work {
     /// Its name in listings.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         with_task!(self, task => task.name())
     }
 
     /// What it touches with a team of `team` threads.
-    pub(crate) fn touches(&self, team: usize) -> Touches {
+    pub fn touches(&self, team: usize) -> Touches {
         let mut to = Touches::new(team);
         with_task!(self, task => task.touches(&mut to));
         to
@@ -162,14 +159,13 @@ impl Work {
     ///
     /// # Safety
     /// As for [`Task::run`].
-    pub(crate) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
+    pub unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         // SAFETY: the caller's contract is the same.
         with_task!(self, task => unsafe { task.run(kernels, worker) });
     }
 
     /// All its offsets into the arena, see [`Task::places`].
-    #[cfg(test)]
-    pub(crate) fn places(&mut self) -> Vec<&mut Offset> {
+    pub fn places(&mut self) -> Vec<&mut Offset> {
         with_task!(self, task => task.places())
     }
 }

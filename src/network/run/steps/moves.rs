@@ -13,11 +13,11 @@ const TILE: usize = 16;
 
 /// A layer that only moves values.
 #[derive(Debug)]
-pub(crate) struct Move {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
+pub struct Move {
+    pub x: Offset,
+    pub y: Offset,
     /// Where the values come from.
-    pub(crate) from: Axes,
+    pub from: Axes,
 }
 
 /// The copy order: blocks of rows and columns.
@@ -87,7 +87,6 @@ impl Task for Move {
         "move"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -163,92 +162,6 @@ impl Task for Move {
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-pub(super) mod tests {
-    use super::*;
-    use crate::network::fused::Understood;
-    use crate::network::graph::{Border, Graph, Kind, Layer, Op, Shape, Tensor, TensorId};
-    use crate::network::kernels::available;
-
-    /// What a layer makes of tensors of these sizes, with every kernel set and one to three threads.
-    pub(crate) fn each_run(op: &Op, inputs: &[&[f32]], count: usize) -> Vec<Vec<f32>> {
-        let tensor = |c: usize| Tensor {
-            shape: Shape::new(1, 1, c).unwrap(),
-            kind: Kind::F32,
-        };
-        let border = |i: usize| Border {
-            name: i.to_string(),
-            tensor: TensorId(i),
-            channels_first: false,
-            segment: 0,
-        };
-        let result = inputs.len();
-        let sizes = inputs.iter().map(|x| x.len()).chain([count]);
-        let graph = Graph {
-            tensors: sizes.map(tensor).collect(),
-            layers: vec![Layer {
-                op: op.clone(),
-                inputs: (0..result).map(TensorId).collect(),
-                output: TensorId(result),
-                name: "layer".into(),
-                segment: 0,
-            }],
-            input: None,
-            imports: (0..result).map(border).collect(),
-            exports: vec![border(result)],
-        };
-        let mut all = Vec::new();
-        for kernels in available() {
-            for threads in 1..4 {
-                let plan = Understood(graph.clone()).plan_with(threads, kernels);
-                let mut y = vec![f32::NAN; count];
-                plan.unwrap().run_segment(0, inputs, &mut [&mut y]);
-                all.push(y);
-            }
-        }
-        all
-    }
-
-    /// Axes of these sizes in a random order.
-    pub(crate) fn random_order(random: &mut fastrand::Rng, dims: &[usize]) -> Axes {
-        let mut order: Vec<usize> = (0..dims.len()).collect();
-        random.shuffle(&mut order);
-        let memory: Vec<usize> = order.iter().map(|&i| dims[i]).collect();
-        let mut back = vec![0; order.len()];
-        for (to, &from) in order.iter().enumerate() {
-            back[from] = to;
-        }
-        Axes::plain(&memory).unwrap().transposed(&back).unwrap()
-    }
-
-    #[test]
-    fn every_value_comes_from_its_place_whatever_the_order_and_the_team() {
-        let mut random = fastrand::Rng::with_seed(17);
-        for turn in 0..60 {
-            let rank = random.usize(1..=MAX_RANK);
-            let most = if rank < 4 { 40 } else { 5 };
-            let dims: Vec<usize> = (0..rank).map(|_| random.usize(1..=most)).collect();
-            let mut axes = random_order(&mut random, &dims);
-            let x: Vec<f32> = (0..axes.volume()).map(|i| i as f32).collect();
-            if turn % 3 == 0 {
-                let axis = random.usize(..rank);
-                let first = random.usize(..dims[axis]);
-                let step = random.usize(1..3);
-                axes = axes
-                    .sliced(axis, first, (dims[axis] - first).div_ceil(step), step)
-                    .unwrap();
-            }
-            let want: Vec<f32> = (0..axes.volume())
-                .map(|i| axes.start(i, rank) as f32)
-                .collect();
-            for y in each_run(&Op::Move(axes), &[&x], axes.volume()) {
-                assert_eq!(y, want, "{axes:?}");
             }
         }
     }

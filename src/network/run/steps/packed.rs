@@ -10,7 +10,7 @@ use crate::network::run::touch::{Touches, times};
 use std::ops::Range;
 
 /// The most kernel rows of a depthwise step.
-pub(crate) const MAX_KERNEL_ROWS: usize = 16;
+pub const MAX_KERNEL_ROWS: usize = 16;
 
 /// A convolution's bytes are put through a function when about so many have been made.
 const PART_BYTES: usize = 64 << 10;
@@ -19,7 +19,7 @@ const TILES: usize = 48;
 
 /// A convolution.
 #[derive(Debug)]
-pub(crate) enum AnyConv {
+pub enum AnyConv {
     Q8(ConvQ8, &'static dyn Kernels),
     F32(ConvF32, &'static dyn Kernels),
     F16(ConvF16, &'static dyn Half),
@@ -27,7 +27,7 @@ pub(crate) enum AnyConv {
 
 impl AnyConv {
     /// The kernels' name.
-    pub(crate) fn by(&self) -> &'static str {
+    pub fn by(&self) -> &'static str {
         match self {
             Self::Q8(_, k) | Self::F32(_, k) => k.name(),
             Self::F16(_, half) => half.name(),
@@ -51,7 +51,7 @@ impl AnyConv {
         self.runs().n
     }
     /// Bytes of a value.
-    pub(crate) fn elem(&self) -> usize {
+    pub fn elem(&self) -> usize {
         match self {
             Self::Q8(..) => 1,
             Self::F32(..) => 4,
@@ -151,7 +151,7 @@ unsafe fn map_pixels(
 
 /// A depthwise convolution.
 #[derive(Debug)]
-pub(crate) enum AnyDepthwise {
+pub enum AnyDepthwise {
     Q8(DepthwiseQ8, &'static dyn Kernels),
     F32(DepthwiseF32, &'static dyn Kernels),
     F16(DepthwiseF16, &'static dyn Half),
@@ -159,7 +159,7 @@ pub(crate) enum AnyDepthwise {
 
 impl AnyDepthwise {
     /// The kernels' name.
-    pub(crate) fn by(&self) -> &'static str {
+    pub fn by(&self) -> &'static str {
         match self {
             Self::Q8(_, k) | Self::F32(_, k) => k.name(),
             Self::F16(_, half) => half.name(),
@@ -173,7 +173,7 @@ impl AnyDepthwise {
         }
     }
     /// Bytes of a value.
-    pub(crate) fn elem(&self) -> usize {
+    pub fn elem(&self) -> usize {
         match self {
             Self::Q8(..) => 1,
             Self::F32(..) => 4,

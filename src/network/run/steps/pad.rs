@@ -8,16 +8,16 @@ use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, times};
 
 #[derive(Debug)]
-pub(crate) struct Pad {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) shape: Shape,
+pub struct Pad {
+    pub x: Offset,
+    pub y: Offset,
+    pub shape: Shape,
     /// Bytes of a value.
-    pub(crate) elem: usize,
+    pub elem: usize,
     /// Whose padding it is.
-    pub(crate) window: Window,
+    pub window: Window,
     /// The padding byte.
-    pub(crate) value: u8,
+    pub value: u8,
 }
 
 impl Pad {
@@ -38,7 +38,6 @@ impl Task for Pad {
         "pad"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }

@@ -8,24 +8,24 @@ use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
 
 #[derive(Debug)]
-pub(crate) struct LrnStep {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
+pub struct LrnStep {
+    pub x: Offset,
+    pub y: Offset,
+    pub pixels: usize,
     /// Channels.
-    pub(crate) c: usize,
-    pub(crate) of: Lrn,
+    pub c: usize,
+    pub of: Lrn,
 }
 
 #[derive(Debug)]
-pub(crate) struct ResizeStep {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) input: Shape,
-    pub(crate) output: Shape,
+pub struct ResizeStep {
+    pub x: Offset,
+    pub y: Offset,
+    pub input: Shape,
+    pub output: Shape,
     /// Bytes of a value: 1, or 4 for floats.
-    pub(crate) elem: usize,
-    pub(crate) of: Resize,
+    pub elem: usize,
+    pub of: Resize,
 }
 
 impl Task for LrnStep {
@@ -33,7 +33,6 @@ impl Task for LrnStep {
         "local normalisation"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -62,7 +61,6 @@ impl Task for ResizeStep {
         "resize"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }

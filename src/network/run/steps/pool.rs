@@ -11,37 +11,37 @@ use std::ops::Range;
 
 /// Average pooling.
 #[derive(Debug)]
-pub(crate) struct Average {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) input: Shape,
-    pub(crate) output: Shape,
-    pub(crate) window: Window,
+pub struct Average {
+    pub x: Offset,
+    pub y: Offset,
+    pub input: Shape,
+    pub output: Shape,
+    pub window: Window,
     /// Whether padding counts, as zeros.
-    pub(crate) count_pads: bool,
-    pub(crate) q8: Option<WindowsQ8>,
+    pub count_pads: bool,
+    pub q8: Option<WindowsQ8>,
     /// The loops for half precision, if the tensors are of it; the window is then the whole picture.
-    pub(crate) half: Option<&'static dyn Half>,
+    pub half: Option<&'static dyn Half>,
 }
 
 /// How int8 sums become int8 averages.
 #[derive(Debug)]
-pub(crate) struct WindowsQ8 {
+pub struct WindowsQ8 {
     /// Stored zero point of the input.
-    pub(crate) zero: i32,
+    pub zero: i32,
     /// `scale_x / scale_y`.
-    pub(crate) ratio: f64,
-    pub(crate) end: Requantise,
+    pub ratio: f64,
+    pub end: Requantise,
 }
 
 /// Max pooling.
 #[derive(Debug)]
-pub(crate) struct MaxPoolStep {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pool: MaxPool,
+pub struct MaxPoolStep {
+    pub x: Offset,
+    pub y: Offset,
+    pub pool: MaxPool,
     /// Whether floats are of half precision.
-    pub(crate) half: bool,
+    pub half: bool,
 }
 
 impl Task for MaxPoolStep {
@@ -49,7 +49,6 @@ impl Task for MaxPoolStep {
         "max pool"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -182,7 +181,6 @@ impl Task for Average {
         "average pool"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }

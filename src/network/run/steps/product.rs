@@ -15,15 +15,15 @@ const ROWS: usize = 8;
 
 /// A layer of matrix products.
 #[derive(Debug)]
-pub(crate) struct ProductStep {
-    pub(crate) a: Offset,
-    pub(crate) b: Offset,
-    pub(crate) y: Offset,
-    pub(crate) of: Product,
+pub struct ProductStep {
+    pub a: Offset,
+    pub b: Offset,
+    pub y: Offset,
+    pub of: Product,
     /// The kernels that pack a right matrix and multiply by it.
-    pub(crate) kernels: &'static dyn Kernels,
+    pub kernels: &'static dyn Kernels,
     /// Per thread: which right matrix is packed in its scratch memory.
-    pub(crate) convs: Vec<ConvF32>,
+    pub convs: Vec<ConvF32>,
 }
 
 impl ProductStep {
@@ -49,7 +49,6 @@ impl Task for ProductStep {
         "product of matrices"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.a, &mut self.b, &mut self.y]
     }
@@ -142,68 +141,6 @@ impl Task for ProductStep {
                 self.kernels.conv_f32(conv, &pixels, 0..n);
             }
             at += taken;
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::network::fused::tests::near::exact;
-    use crate::network::fused::tests::plainest::product;
-    use crate::network::graph::Op;
-    use crate::network::run::steps::moves::tests::{each_run, random_order};
-
-    /// Axes in a random order, but the last one fastest.
-    fn rows_in_order(random: &mut fastrand::Rng, dims: &[usize]) -> Axes {
-        let (&last, outer) = dims.split_last().unwrap();
-        let order = random_order(random, outer);
-        let mut by: Vec<usize> = (0..outer.len()).collect();
-        by.sort_by_key(|&i| std::cmp::Reverse((order.strides()[i], order.dims()[i])));
-        let memory: Vec<usize> = by.iter().map(|&i| dims[i]).chain([last]).collect();
-        let mut back = vec![0; dims.len()];
-        for (to, &from) in by.iter().enumerate() {
-            back[from] = to;
-        }
-        back[outer.len()] = outer.len();
-        Axes::plain(&memory).unwrap().transposed(&back).unwrap()
-    }
-
-    #[test]
-    fn products_are_those_of_the_definition_whatever_the_order_and_the_team() {
-        let mut random = fastrand::Rng::with_seed(29);
-        for turn in 0..60 {
-            let batch: Vec<usize> = (0..random.usize(..3)).map(|_| random.usize(1..4)).collect();
-            let (m, k, n) = (
-                random.usize(1..40),
-                random.usize(1..40),
-                random.usize(1..40),
-            );
-            let sizes = |rows: usize, columns: usize| [&batch[..], &[rows, columns]].concat();
-            let mut of = Product {
-                a: rows_in_order(&mut random, &sizes(m, k)),
-                b: random_order(&mut random, &sizes(k, n)),
-                y: rows_in_order(&mut random, &sizes(m, n)),
-                scale: random.f32() + 0.5,
-            };
-            let mut floats =
-                |count: usize| -> Vec<f32> { (0..count).map(|_| random.f32() - 0.5).collect() };
-            let (a, b) = (floats(of.a.volume()), floats(of.b.volume()));
-            if turn % 4 == 0 && !batch.is_empty() {
-                of.b = of.b.sliced(0, 0, 1, 1).unwrap();
-                of.b = of.b.repeated(0, batch[0]).unwrap();
-            }
-            let values = |x: &[f32]| x.iter().map(|&x| exact(x)).collect();
-            let want = product(&of, &values(&a), &values(&b));
-            let all = each_run(&Op::Product(of.clone()), &[&a, &b], want.len());
-            for (i, y) in all.iter().enumerate() {
-                for (&y, want) in y.iter().zip(&want) {
-                    assert!(want.takes(y), "{of:?}: {y} {want:?}");
-                }
-                // Threads do not change a bit.
-                assert_eq!(y, &all[i / 3 * 3], "{of:?}");
-            }
         }
     }
 }

@@ -7,20 +7,20 @@ use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::Touches;
 
 #[derive(Debug)]
-pub(crate) struct Softmax {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
+pub struct Softmax {
+    pub x: Offset,
+    pub y: Offset,
+    pub pixels: usize,
     /// Channels.
-    pub(crate) c: usize,
+    pub c: usize,
 }
 
 #[derive(Debug)]
-pub(crate) struct NormStep {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) pixels: usize,
-    pub(crate) norm: Norm,
+pub struct NormStep {
+    pub x: Offset,
+    pub y: Offset,
+    pub pixels: usize,
+    pub norm: Norm,
 }
 
 impl Task for Softmax {
@@ -28,7 +28,6 @@ impl Task for Softmax {
         "softmax"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -49,7 +48,6 @@ impl Task for NormStep {
         "normalisation"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }

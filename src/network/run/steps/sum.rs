@@ -6,18 +6,18 @@ use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
 
 #[derive(Debug)]
-pub(crate) struct Sum {
-    pub(crate) a: Offset,
-    pub(crate) b: Offset,
-    pub(crate) y: Offset,
-    pub(crate) len: usize,
+pub struct Sum {
+    pub a: Offset,
+    pub b: Offset,
+    pub y: Offset,
+    pub len: usize,
     /// Length of `b`, which repeats.
-    pub(crate) period: usize,
-    pub(crate) product: bool,
-    pub(crate) q8: Option<BinaryQ8>,
+    pub period: usize,
+    pub product: bool,
+    pub q8: Option<BinaryQ8>,
     /// The loops for half precision, if the tensors are of it.
-    pub(crate) half: Option<&'static dyn Half>,
-    pub(crate) clamp: (f32, f32),
+    pub half: Option<&'static dyn Half>,
+    pub clamp: (f32, f32),
 }
 
 impl Sum {
@@ -32,7 +32,6 @@ impl Task for Sum {
         if self.product { "product" } else { "sum" }
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.a, &mut self.b, &mut self.y]
     }

@@ -10,37 +10,37 @@ use crate::network::run::touch::{Touches, Whose, times};
 
 /// A function of floats of either precision, computed in single precision.
 #[derive(Debug)]
-pub(crate) struct Function {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) len: usize,
-    pub(crate) f: Unary,
+pub struct Function {
+    pub x: Offset,
+    pub y: Offset,
+    pub len: usize,
+    pub f: Unary,
     /// Computes `x * f(x)` instead of `f(x)`.
-    pub(crate) gate: bool,
+    pub gate: bool,
     /// The loops for half precision, if the input is of it.
-    pub(crate) from: Option<&'static dyn Half>,
+    pub from: Option<&'static dyn Half>,
     /// The same for the result.
-    pub(crate) to: Option<&'static dyn Half>,
+    pub to: Option<&'static dyn Half>,
 }
 
 /// Floats to bytes.
 #[derive(Debug)]
-pub(crate) struct Quantise {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) len: usize,
-    pub(crate) quant: Quant,
+pub struct Quantise {
+    pub x: Offset,
+    pub y: Offset,
+    pub len: usize,
+    pub quant: Quant,
     /// The kernels' top bit.
-    pub(crate) flip: u8,
+    pub flip: u8,
 }
 
 /// Bytes to floats.
 #[derive(Debug)]
-pub(crate) struct Dequantise {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) len: usize,
-    pub(crate) table: Box<[f32; 256]>,
+pub struct Dequantise {
+    pub x: Offset,
+    pub y: Offset,
+    pub len: usize,
+    pub table: Box<[f32; 256]>,
 }
 
 impl Function {
@@ -58,7 +58,6 @@ impl Task for Function {
         "function"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -125,7 +124,6 @@ impl Task for Quantise {
         "quantise"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
@@ -155,7 +153,6 @@ impl Task for Dequantise {
         "dequantise"
     }
 
-    #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
         vec![&mut self.x, &mut self.y]
     }
