@@ -330,13 +330,83 @@ fn an_assumed_size_that_does_not_fit_is_reported_with_how_to_change_it() {
     assert!(run.stderr.contains(first), "{}", run.stderr);
     let expected = "224 x 224 is assumed: if it is another one, state it in a net.toml beside it ([input] width_px = ...";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
-    // What is said there holds, on a machine whose program has `describe`: a board's has not.
-    if cfg!(not(feature = "tools")) {
-        return;
-    }
+    // What is said there is enough, also for a file of the name that a shared description has.
     let toml = "[input]\nwidth_px = 32\nheight_px = 32\n[output]\nclass_count = 10\n";
-    fs::write(desk.0.path().join("net.toml"), toml).unwrap();
+    for name in ["net", "model"] {
+        let at = |ending: &str| desk.0.path().join(format!("{name}.{ending}"));
+        fs::write(at("onnx"), of_open_size().bytes()).unwrap();
+        fs::write(at("toml"), toml).unwrap();
+        let run = desk.run(&["explain", &format!("{name}.onnx")]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_minimal_model_toml_is_that_of_model_onnx() {
+    let desk = Desk::with(with_logits_out(), None);
+    let at = |name: &str| desk.0.path().join(name);
+    let minimal = "[input]\nmean = [0.5, 0.5, 0.5]\n[output]\nclass_count = 10\n";
+    let is_stated = |name: &str| {
+        let run = desk.run(&["explain", name]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.stdout.contains("its model.toml says so")
+    };
+    fs::write(at("model.toml"), minimal).unwrap();
+    // Without a file that it could be for, it is not passed over.
     let run = desk.run(&["explain", "net.onnx"]);
+    assert!(run.stderr.contains("file: is missing"), "{}", run.stderr);
+    fs::write(at("model.onnx"), with_logits_out().bytes()).unwrap();
+    assert!(is_stated("model.onnx") && !is_stated("net.onnx"));
+    // It may be for another file.
+    fs::write(at("model.toml"), format!("file = \"net.onnx\"\n{minimal}")).unwrap();
+    assert!(!is_stated("model.onnx") && is_stated("net.onnx"));
+}
+
+#[test]
+fn a_crop_without_a_size_is_cut_out_of_8_sevenths_of_the_picture() {
+    for (side, shorter) in [(384, 439), (96, 110)] {
+        let toml = "[input]\nresize = \"crop\"\n[output]\nclass_count = 10\n";
+        let desk = Desk::with(Net::of_side(side).stem().head("c", 8), Some(toml));
+        // ViT's.
+        let config = format!(r#"{{"size": {{"height": {side}, "width": {side}}}}}"#);
+        fs::write(desk.0.path().join("preprocessor_config.json"), config).unwrap();
+        let lines = desk.explained();
+        let shorter = format!("input.resize_shorter_px = {shorter} {IMAGENET}");
+        assert_has(
+            &lines,
+            &["input.resize = \"crop\" its net.toml says so", &shorter],
+        );
+    }
+}
+
+#[test]
+fn a_scale_of_bytes_is_refused_with_what_to_take_out() {
+    let mut net = Net::new()
+        .node("Cast", &["x"], "real", &[int("to", 1)])
+        .node("Conv", &["real", "w"], "c", &[])
+        .weights("w", &[8, 3, 3, 3])
+        .head("c", 8);
+    let kind = net.graph.input[0].r#type.as_mut().unwrap();
+    if let Some(tract_onnx::pb::type_proto::Value::TensorType(tensor)) = &mut kind.value {
+        tensor.elem_type = 2;
+    }
+    for (keys, expected) in [
+        ("scale = 0.0039\n", "take scale out of [input]"),
+        (
+            "mean = [1.0, 1.0, 1.0]\nstd = [1.0, 1.0, 1.0]\n",
+            "take mean and std out of [input]",
+        ),
+        (
+            "dtype = \"f32\"\n",
+            "takes dtype = \"u8\", and its net.toml says dtype = \"f32\": correct [input] dtype",
+        ),
+    ] {
+        let run =
+            Desk::with(net.clone(), Some(&toml("logits", keys))).run(&["explain", "net.onnx"]);
+        assert_eq!(run.code, MODEL, "{}", run.stdout);
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+    let run = Desk::with(net, Some(&toml("logits", ""))).run(&["explain", "net.onnx"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
 }
 

@@ -449,13 +449,21 @@ fn log_range(model: &NetworkSpec) {
 fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
     let spec = &model.input;
     let toml = &model.toml;
-    if spec.layout != file.layout || spec.dtype != file.dtype {
-        return Err(format!(
-            "takes layout = {}, dtype = {}, and its {toml} says layout = {}, dtype = {}: correct [input] layout and dtype",
+    let keys = [
+        (
+            "layout",
             quoted(&LAYOUTS, file.layout),
-            quoted(&DTYPES, file.dtype),
             quoted(&LAYOUTS, spec.layout),
-            quoted(&DTYPES, spec.dtype)
+        ),
+        (
+            "dtype",
+            quoted(&DTYPES, file.dtype),
+            quoted(&DTYPES, spec.dtype),
+        ),
+    ];
+    if let Some((key, own, stated)) = keys.into_iter().find(|(_, own, stated)| own != stated) {
+        return Err(format!(
+            "takes {key} = {own}, and its {toml} says {key} = {stated}: correct [input] {key}"
         ));
     }
     let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);
