@@ -185,6 +185,7 @@ fn a_scale_for_another_range_than_the_mean_is_warned_about() {
         "scale = 1.0\n",
         "mean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n",
     );
+    let caffe = "mean = [103.9, 116.8, 123.7]\n";
     for (more, expected) in [
         (
             of_bytes.to_owned(),
@@ -192,6 +193,24 @@ fn a_scale_for_another_range_than_the_mean_is_warned_about() {
                 "all pictures look alike: if mean and std are for pixels from 0 to 255, state scale = 1.0",
             ),
         ),
+        (
+            caffe.to_owned(),
+            Some(
+                "all pictures look alike: if mean is for pixels from 0 to 255, state scale = 1.0, and std for such pixels",
+            ),
+        ),
+        (
+            format!("{caffe}std = [1.0, 1.0, 1.0]\n"),
+            Some(
+                "black becomes -103.900 and white -102.900, so all pictures look alike: if mean and std are for pixels from 0 to 255, \
+                 state scale = 1.0",
+            ),
+        ),
+        (
+            format!("{whole}{caffe}"),
+            Some("state scale = 1.0, and std for such pixels too"),
+        ),
+        (format!("{whole}{caffe}std = [1.0, 1.0, 1.0]\n"), None),
         (
             whole.to_owned(),
             Some(
