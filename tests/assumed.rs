@@ -679,7 +679,7 @@ fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
         &Desk::with(net, None).explained(),
         &["output.name = \"out\" assumed: "],
     );
-    // Nor is one that hardly has scores, nor one of logits beside a Softmax.
+    // Nor is one that hardly has scores, nor one of no more logits beside a Softmax.
     for operator in ["Tanh", "ArgMax", "Identity"] {
         let mut net = Net::ending_in("Softmax")
             .node("Gemm", &["flat", "fc4"], "features", &[])
@@ -691,6 +691,99 @@ fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
             &["output.name = \"out\" assumed: "],
         );
     }
+}
+
+#[test]
+fn a_small_head_with_a_softmax_is_not_the_likeliest_output() {
+    let beside = |count: i64, classes: &str, small: i64| {
+        let net = Net::new()
+            .stem()
+            .node("GlobalAveragePool", &["c"], "pooled", &[])
+            .node("Flatten", &["pooled"], "flat", &[])
+            .node("Gemm", &["flat", "fc"], "logits", &[])
+            .weights("fc", &[8, count])
+            .node(classes, &["logits"], "classes", &[])
+            .node("Gemm", &["flat", "fc_small"], "small_logits", &[])
+            .weights("fc_small", &[8, small])
+            .node("Softmax", &["small_logits"], "small", &[]);
+        let mut net = net;
+        net.graph.output = vec![
+            graph::value("classes", &[1, count]),
+            graph::value("small", &[1, small]),
+        ];
+        net
+    };
+    for (count, classes, small, name) in [
+        (100, "Identity", 4, "classes"),
+        (80, "Sigmoid", 3, "classes"),
+        (4, "Identity", 4, "small"),
+        (4, "Identity", 10, "small"),
+        (10, "Softmax", 4, "classes"),
+    ] {
+        assert_has(
+            &Desk::with(beside(count, classes, small), None).explained(),
+            &[&format!("output.name = \"{name}\" assumed: ")],
+        );
+    }
+}
+
+#[test]
+fn a_refused_output_among_several_is_reported_with_how_to_state_another() {
+    let mut net = two_headed();
+    net.graph.output.swap(0, 1);
+    for (at, name) in [(0, "embedding"), (1, "keypoints")] {
+        let old = std::mem::replace(&mut net.graph.output[at].name, name.to_owned());
+        for output in net.graph.node.iter_mut().flat_map(|node| &mut node.output) {
+            if *output == old {
+                name.clone_into(output);
+            }
+        }
+    }
+    let run = Desk::with(net.clone(), None).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, MODEL, "{}", run.stdout);
+    let expected = "this is about its output \"embedding\": if the scores are in another one (\"keypoints\"), state its name and its \
+                    number of scores in net.toml beside it ([output] name = ..., class_count = ...); if these are class scores \
+                    after all, say so in net.toml beside it ([output] kind = \"logits\", class_count = 4)";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    let toml = "[output]\nname = \"keypoints\"\nclass_count = 10\n";
+    let run = Desk::with(net, Some(toml)).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+#[test]
+fn channels_that_are_normalised_one_by_one_are_not_normalised_twice() {
+    let mut net = Net::new().list("axes", &[0, 1, 2, 3]);
+    let moments = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+    for (c, (mean, std)) in moments.into_iter().enumerate() {
+        let name = |what: &str| format!("{what}{c}");
+        let far = 1 << 40;
+        let channel = c as i64;
+        net = net
+            .list(&name("from"), &[0, channel, 0, 0])
+            .list(&name("to"), &[far, channel + 1, far, far])
+            .float(&name("mean"), &[], mean)
+            .float(&name("std"), &[], std)
+            .node(
+                "Slice",
+                &["x", &name("from"), &name("to"), "axes"],
+                &name("p"),
+                &[],
+            )
+            .node("Sub", &[&name("p"), &name("mean")], &name("q"), &[])
+            .node("Div", &[&name("q"), &name("std")], &name("z"), &[]);
+    }
+    let net = net
+        .node("Shape", &["x"], "shape", &[])
+        .node("Concat", &["z0", "z1", "z2"], "moved", &[int("axis", 1)])
+        .node("Conv", &["moved", "w"], "c", &[])
+        .weights("w", &[8, 3, 3, 3])
+        .head("c", 8);
+    assert_has(
+        &Desk::with(net, None).explained(),
+        &[
+            "input.mean = [0.0, 0.0, 0.0] the ONNX file says so: it normalises its picture itself (Sub Div)",
+        ],
+    );
 }
 
 #[test]
