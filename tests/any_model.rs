@@ -149,11 +149,11 @@ fn a_refusal_names_the_thing_and_says_what_to_do() {
     for (file, says) in [
         (
             "bad-loop.onnx",
-            "the operator Loop (node \"node_loop_48\"): export it with its turns written out",
+            "unknown operator Loop (node \"node_loop_48\"): export it with its turns written out",
         ),
         (
             "bad-unknown-operator.onnx",
-            "the operator Bar of foo (node \"node_bar_12\"): export it with that part in",
+            "unknown operator Bar of foo (node \"node_bar_12\"): export it with that part in",
         ),
         ("bad-upsample.onnx", "export with opset 11 or later"),
         ("bad-fused.onnx", "take the file from before that"),
