@@ -185,6 +185,7 @@ fn a_scale_for_another_range_than_the_mean_is_warned_about() {
         "scale = 1.0\n",
         "mean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n",
     );
+    let caffe = "mean = [103.9, 116.8, 123.7]\n";
     for (more, expected) in [
         (
             of_bytes.to_owned(),
@@ -192,6 +193,24 @@ fn a_scale_for_another_range_than_the_mean_is_warned_about() {
                 "all pictures look alike: if mean and std are for pixels from 0 to 255, state scale = 1.0",
             ),
         ),
+        (
+            caffe.to_owned(),
+            Some(
+                "all pictures look alike: if mean is for pixels from 0 to 255, state scale = 1.0, and std for such pixels",
+            ),
+        ),
+        (
+            format!("{caffe}std = [1.0, 1.0, 1.0]\n"),
+            Some(
+                "black becomes -103.900 and white -102.900, so all pictures look alike: if mean and std are for pixels from 0 to 255, \
+                 state scale = 1.0",
+            ),
+        ),
+        (
+            format!("{whole}{caffe}"),
+            Some("state scale = 1.0, and std for such pixels too"),
+        ),
+        (format!("{whole}{caffe}std = [1.0, 1.0, 1.0]\n"), None),
         (
             whole.to_owned(),
             Some(
@@ -330,13 +349,83 @@ fn an_assumed_size_that_does_not_fit_is_reported_with_how_to_change_it() {
     assert!(run.stderr.contains(first), "{}", run.stderr);
     let expected = "224 x 224 is assumed: if it is another one, state it in a net.toml beside it ([input] width_px = ...";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
-    // What is said there holds, on a machine whose program has `describe`: a board's has not.
-    if cfg!(not(feature = "tools")) {
-        return;
-    }
+    // What is said there is enough, also for a file of the name that a shared description has.
     let toml = "[input]\nwidth_px = 32\nheight_px = 32\n[output]\nclass_count = 10\n";
-    fs::write(desk.0.path().join("net.toml"), toml).unwrap();
+    for name in ["net", "model"] {
+        let at = |ending: &str| desk.0.path().join(format!("{name}.{ending}"));
+        fs::write(at("onnx"), of_open_size().bytes()).unwrap();
+        fs::write(at("toml"), toml).unwrap();
+        let run = desk.run(&["explain", &format!("{name}.onnx")]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_minimal_model_toml_is_that_of_model_onnx() {
+    let desk = Desk::with(with_logits_out(), None);
+    let at = |name: &str| desk.0.path().join(name);
+    let minimal = "[input]\nmean = [0.5, 0.5, 0.5]\n[output]\nclass_count = 10\n";
+    let is_stated = |name: &str| {
+        let run = desk.run(&["explain", name]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.stdout.contains("its model.toml says so")
+    };
+    fs::write(at("model.toml"), minimal).unwrap();
+    // Without a file that it could be for, it is not passed over.
     let run = desk.run(&["explain", "net.onnx"]);
+    assert!(run.stderr.contains("file: is missing"), "{}", run.stderr);
+    fs::write(at("model.onnx"), with_logits_out().bytes()).unwrap();
+    assert!(is_stated("model.onnx") && !is_stated("net.onnx"));
+    // It may be for another file.
+    fs::write(at("model.toml"), format!("file = \"net.onnx\"\n{minimal}")).unwrap();
+    assert!(!is_stated("model.onnx") && is_stated("net.onnx"));
+}
+
+#[test]
+fn a_crop_without_a_size_is_cut_out_of_8_sevenths_of_the_picture() {
+    for (side, shorter) in [(384, 439), (96, 110)] {
+        let toml = "[input]\nresize = \"crop\"\n[output]\nclass_count = 10\n";
+        let desk = Desk::with(Net::of_side(side).stem().head("c", 8), Some(toml));
+        // ViT's.
+        let config = format!(r#"{{"size": {{"height": {side}, "width": {side}}}}}"#);
+        fs::write(desk.0.path().join("preprocessor_config.json"), config).unwrap();
+        let lines = desk.explained();
+        let shorter = format!("input.resize_shorter_px = {shorter} {IMAGENET}");
+        assert_has(
+            &lines,
+            &["input.resize = \"crop\" its net.toml says so", &shorter],
+        );
+    }
+}
+
+#[test]
+fn a_scale_of_bytes_is_refused_with_what_to_take_out() {
+    let mut net = Net::new()
+        .node("Cast", &["x"], "real", &[int("to", 1)])
+        .node("Conv", &["real", "w"], "c", &[])
+        .weights("w", &[8, 3, 3, 3])
+        .head("c", 8);
+    let kind = net.graph.input[0].r#type.as_mut().unwrap();
+    if let Some(tract_onnx::pb::type_proto::Value::TensorType(tensor)) = &mut kind.value {
+        tensor.elem_type = 2;
+    }
+    for (keys, expected) in [
+        ("scale = 0.0039\n", "take scale out of [input]"),
+        (
+            "mean = [1.0, 1.0, 1.0]\nstd = [1.0, 1.0, 1.0]\n",
+            "take mean and std out of [input]",
+        ),
+        (
+            "dtype = \"f32\"\n",
+            "takes dtype = \"u8\", and its net.toml says dtype = \"f32\": correct [input] dtype",
+        ),
+    ] {
+        let run =
+            Desk::with(net.clone(), Some(&toml("logits", keys))).run(&["explain", "net.onnx"]);
+        assert_eq!(run.code, MODEL, "{}", run.stdout);
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+    let run = Desk::with(net, Some(&toml("logits", ""))).run(&["explain", "net.onnx"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
 }
 
@@ -590,7 +679,7 @@ fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
         &Desk::with(net, None).explained(),
         &["output.name = \"out\" assumed: "],
     );
-    // Nor is one that hardly has scores, nor one of logits beside a Softmax.
+    // Nor is one that hardly has scores, nor one of no more logits beside a Softmax.
     for operator in ["Tanh", "ArgMax", "Identity"] {
         let mut net = Net::ending_in("Softmax")
             .node("Gemm", &["flat", "fc4"], "features", &[])
@@ -602,6 +691,99 @@ fn one_of_several_outputs_is_taken_as_assumed_and_can_be_stated() {
             &["output.name = \"out\" assumed: "],
         );
     }
+}
+
+#[test]
+fn a_small_head_with_a_softmax_is_not_the_likeliest_output() {
+    let beside = |count: i64, classes: &str, small: i64| {
+        let net = Net::new()
+            .stem()
+            .node("GlobalAveragePool", &["c"], "pooled", &[])
+            .node("Flatten", &["pooled"], "flat", &[])
+            .node("Gemm", &["flat", "fc"], "logits", &[])
+            .weights("fc", &[8, count])
+            .node(classes, &["logits"], "classes", &[])
+            .node("Gemm", &["flat", "fc_small"], "small_logits", &[])
+            .weights("fc_small", &[8, small])
+            .node("Softmax", &["small_logits"], "small", &[]);
+        let mut net = net;
+        net.graph.output = vec![
+            graph::value("classes", &[1, count]),
+            graph::value("small", &[1, small]),
+        ];
+        net
+    };
+    for (count, classes, small, name) in [
+        (100, "Identity", 4, "classes"),
+        (80, "Sigmoid", 3, "classes"),
+        (4, "Identity", 4, "small"),
+        (4, "Identity", 10, "small"),
+        (10, "Softmax", 4, "classes"),
+    ] {
+        assert_has(
+            &Desk::with(beside(count, classes, small), None).explained(),
+            &[&format!("output.name = \"{name}\" assumed: ")],
+        );
+    }
+}
+
+#[test]
+fn a_refused_output_among_several_is_reported_with_how_to_state_another() {
+    let mut net = two_headed();
+    net.graph.output.swap(0, 1);
+    for (at, name) in [(0, "embedding"), (1, "keypoints")] {
+        let old = std::mem::replace(&mut net.graph.output[at].name, name.to_owned());
+        for output in net.graph.node.iter_mut().flat_map(|node| &mut node.output) {
+            if *output == old {
+                name.clone_into(output);
+            }
+        }
+    }
+    let run = Desk::with(net.clone(), None).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, MODEL, "{}", run.stdout);
+    let expected = "this is about its output \"embedding\": if the scores are in another one (\"keypoints\"), state its name and its \
+                    number of scores in net.toml beside it ([output] name = ..., class_count = ...); if these are class scores \
+                    after all, say so in net.toml beside it ([output] kind = \"logits\", class_count = 4)";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    let toml = "[output]\nname = \"keypoints\"\nclass_count = 10\n";
+    let run = Desk::with(net, Some(toml)).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+#[test]
+fn channels_that_are_normalised_one_by_one_are_not_normalised_twice() {
+    let mut net = Net::new().list("axes", &[0, 1, 2, 3]);
+    let moments = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+    for (c, (mean, std)) in moments.into_iter().enumerate() {
+        let name = |what: &str| format!("{what}{c}");
+        let far = 1 << 40;
+        let channel = c as i64;
+        net = net
+            .list(&name("from"), &[0, channel, 0, 0])
+            .list(&name("to"), &[far, channel + 1, far, far])
+            .float(&name("mean"), &[], mean)
+            .float(&name("std"), &[], std)
+            .node(
+                "Slice",
+                &["x", &name("from"), &name("to"), "axes"],
+                &name("p"),
+                &[],
+            )
+            .node("Sub", &[&name("p"), &name("mean")], &name("q"), &[])
+            .node("Div", &[&name("q"), &name("std")], &name("z"), &[]);
+    }
+    let net = net
+        .node("Shape", &["x"], "shape", &[])
+        .node("Concat", &["z0", "z1", "z2"], "moved", &[int("axis", 1)])
+        .node("Conv", &["moved", "w"], "c", &[])
+        .weights("w", &[8, 3, 3, 3])
+        .head("c", 8);
+    assert_has(
+        &Desk::with(net, None).explained(),
+        &[
+            "input.mean = [0.0, 0.0, 0.0] the ONNX file says so: it normalises its picture itself (Sub Div)",
+        ],
+    );
 }
 
 #[test]

@@ -239,6 +239,11 @@ fn a_file_beside_the_network_that_cannot_be_read_is_reported() {
         let said = desk.classify().stderr;
         assert_says(&said, &["warn", why]);
         assert_eq!(said.matches(name).count(), 1, "{said}");
+        // So it is beside a description.
+        desk.write("net.toml", "[output]\nclass_count = 10\n");
+        let said = desk.classify().stderr;
+        assert_says(&said, &["warn", why]);
+        assert_eq!(said.matches(name).count(), 1, "{said}");
     }
     // A file behind the one that is taken is another network's.
     let desk = Desk::with(net());
@@ -255,18 +260,21 @@ fn a_file_beside_the_network_that_cannot_be_read_is_reported() {
     assert_says(&desk.classify().stderr, &["warn", why]);
     let desk = Desk::with(net());
     desk.write("config.json", r#"{"id2label": {"0": "cat", "1": "dog"}}"#);
-    let why = "there are 2 labels for 10 classes";
-    assert_says(&desk.classify().stderr, &["warn", "id2label", why]);
+    let why = "the labels in config.json beside it (id2label) are not taken: there are 2 labels for 10 classes";
+    assert_says(&desk.classify().stderr, &["warn", why]);
 }
 
 #[test]
 fn labels_are_found_under_more_names() {
     let json = r#"{"0": "a", "1": "b", "2": "c", "3": "d", "4": "e", "5": "f", "6": "g", "7": "h", "8": "i", "9": "j"}"#;
+    // As Windows' editors begin a file.
+    let marked = format!("\u{feff}{json}");
     for (name, text, value) in [
         ("net-labels.txt", LABELS, "\"net-labels.txt\""),
         ("net_labels.txt", LABELS, "\"net_labels.txt\""),
         ("class_names.txt", LABELS, "\"class_names.txt\""),
         ("labels.json", json, "\"labels.json\""),
+        ("labels.json", &marked, "\"labels.json\""),
     ] {
         let desk = Desk::with(net());
         desk.write(name, text);

@@ -346,7 +346,7 @@ fn the_wrong_number_of_labels_is_refused() {
     assert!(
         error
             .to_string()
-            .ends_with("three.txt: there are 3 labels for 2 classes; one label a line, in the order of the classes"),
+            .ends_with("three.txt: there are 3 labels for 2 classes; one label per line, in the order of the classes"),
         "{error}"
     );
     fs::write(&labels, "a\nb\n").unwrap();

@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let version = args.version.as_deref().unwrap_or(TOOL_VERSION);
     if public_key.is_some() && args.version.is_none() {
         log::warn!(
-            "no --version: this image gets the tool's, {version}, and boards take every image of that version for equally new; pass --version, a higher one for each image"
+            "no --version: this image gets the tool's, {version}, and boards treat all images of that version as equally new; pass --version, a higher one for each image"
         );
     }
     let program = image::find_program(args.program.as_deref())?;

@@ -56,7 +56,7 @@ enum Command {
     Bench(bench::Args),
     /// Show the plan of a model, layer by layer
     Explain(explain::Args),
-    /// Check a board file and its model without opening any hardware
+    /// Check a board file, its picture files and its model without opening any hardware
     Check(check::Args),
     /// Show a test picture on each display of a board, to set it up
     DisplayTest(display_test::Args),

@@ -26,6 +26,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// The name of a description that holds for a folder.
 const MODEL_TOML: &str = "model.toml";
+/// The name of a file whose own description has that name too.
+const MODEL_ONNX: &str = "model.onnx";
 
 /// Where models are downloaded: the board's program has no network code.
 const WHERE: &str = if cfg!(feature = "tools") {
@@ -304,13 +306,19 @@ pub fn locate(name_or_path: &str) -> Result<PathBuf, ModelError> {
     Ok(path)
 }
 
-/// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.
+/// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file. In a folder with a `model.onnx` the
+/// `model.toml` is that file's own, unless it names another one.
 pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
     let file_name = path.file_name().map(|name| name.to_string_lossy());
     let file_name = file_name.unwrap_or_default();
     let own = path.with_extension("toml");
     let shared = path.with_file_name(MODEL_TOML);
-    for toml in [&own, &shared] {
+    let is_apart = own != shared;
+    let shared_network = path.with_file_name(MODEL_ONNX);
+    let shared_network = shared_network.is_file().then_some(MODEL_ONNX);
+    let all = [(&own, Some(&*file_name)), (&shared, shared_network)];
+    let all = if is_apart { &all[..] } else { &all[..1] };
+    for &(toml, network) in all {
         if !toml.is_file() {
             continue;
         }
@@ -322,8 +330,8 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
             );
             continue;
         }
-        let is_own = *toml == own && own != shared;
-        let definition = read_definition(toml, is_own.then_some(&*file_name))?;
+        let is_own = *toml == own && is_apart;
+        let definition = read_definition(toml, network)?;
         let variant = match definition.variant_of_file(&file_name) {
             Some(variant) => variant.map(str::to_owned),
             None if is_own => {

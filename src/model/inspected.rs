@@ -24,13 +24,15 @@ pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
     let (inspected, graph) = of_outline(path, outline)?;
     let output = graph.output.first().map_or("", |output| &output.name);
     if let Some(why) = seems::hardly_classifier(&graph, output, inspected.score_count) {
-        let toml = own_toml_name(path);
         let count = inspected.score_count;
         let count = count.map_or("their number".to_owned(), |n| n.to_string());
+        let (about, these) = match other_outputs(path, inspected.choice.as_ref()) {
+            Some(other) => (other + "; ", "these"),
+            None => ("Eyelet runs classifiers: ".to_owned(), "its outputs"),
+        };
         let why = format!(
-            "{why}; Eyelet runs classifiers: if its outputs are scores of classes all the same, say so in {toml} beside it ([output] kind = \
-             \"logits\", class_count = {count}){}",
-            other_outputs(inspected.choice.as_ref())
+            "{why}; {about}if {these} are class scores after all, say so in {} beside it ([output] kind = \"logits\", class_count = {count})",
+            own_toml_name(path)
         );
         return Err(no_classifier(path, &why));
     }
@@ -38,25 +40,27 @@ pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
 }
 
 /// If another output could have the scores: which ones, and how to state it.
-fn other_outputs(choice: Option<&Choice>) -> String {
+fn other_outputs(path: &Path, choice: Option<&Choice>) -> Option<String> {
     const SHOWN: usize = 8;
-    let Some(choice) = choice else {
-        return String::new();
-    };
+    let choice = choice?;
     let others = choice.all.iter().filter(|name| **name != choice.name);
     let others: Vec<String> = others.take(SHOWN).map(|name| facts::text(name)).collect();
-    format!(
-        "; this is about its output {}: if the scores are in another one ({}), state that as [output] name",
+    Some(format!(
+        "this is about its output {}: if the scores are in another one ({}), state its name and its number of scores in {} beside it \
+         ([output] name = ..., class_count = ...)",
         facts::text(&choice.name),
-        others.join(", ")
-    )
+        others.join(", "),
+        own_toml_name(path)
+    ))
 }
 
 /// What an outline says, and its graph.
 fn of_outline(path: &Path, outline: Outline) -> Result<(Inspected, GraphProto), String> {
     let choice = outline.before.choice.as_ref();
-    let inspected = inspect(&outline.graph)
-        .map_err(|why| no_classifier(path, &(why + &other_outputs(choice))))?;
+    let inspected = inspect(&outline.graph).map_err(|why| {
+        let other = other_outputs(path, choice).map_or(String::new(), |other| format!("; {other}"));
+        no_classifier(path, &(why + &other))
+    })?;
     let inspected = Inspected {
         metadata: outline.metadata,
         choice: outline.before.choice,

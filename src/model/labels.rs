@@ -39,6 +39,7 @@ pub fn load_all(path: &Path) -> Result<Vec<String>, ModelError> {
 }
 
 fn of_json(source_name: &str, text: &str) -> Result<Vec<String>, ModelError> {
+    let text = text.trim_start_matches('\u{feff}');
     let is_json = text.trim_start().starts_with(['[', '{']);
     let labels = names::parse(text).filter(|_| is_json);
     let labels = labels.ok_or_else(|| ModelError::Labels {
@@ -85,7 +86,7 @@ fn counted(
     Err(ModelError::Labels {
         source_name: source_name.to_owned(),
         reason: format!(
-            "there are {count} labels for {class_count} classes; one label a line, in the order of the classes"
+            "there are {count} labels for {class_count} classes; one label per line, in the order of the classes"
         ),
     })
 }
@@ -164,7 +165,7 @@ fn doubt(labels: &[String]) -> Option<String> {
     }
     if all_begin(1) {
         return Some(
-            "every line begins with its number, from 1 on, which is taken for a part of the label: take the numbers out if it is none"
+            "every line begins with its number, from 1 on, which counts as part of the label: remove the numbers if they are not"
                 .to_owned(),
         );
     }
@@ -338,12 +339,12 @@ mod tests {
             (
                 "a\nb\n",
                 3,
-                "labels l: there are 2 labels for 3 classes; one label a line, in the order of the classes",
+                "labels l: there are 2 labels for 3 classes; one label per line, in the order of the classes",
             ),
             (
                 "",
                 1,
-                "labels l: there are 0 labels for 1 classes; one label a line, in the order of the classes",
+                "labels l: there are 0 labels for 1 classes; one label per line, in the order of the classes",
             ),
         ] {
             assert_eq!(parse("l", text, count).unwrap_err().to_string(), message);

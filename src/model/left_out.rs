@@ -6,7 +6,7 @@ use super::facts::{self, Source};
 use super::hints::Hints;
 use super::{ModelError, Named};
 use crate::network::onnx::inspect::Inspected;
-use crate::spec::{InputSpec, OutputKind, OutputSpec, Resize};
+use crate::spec::{Dtype, InputSpec, OutputKind, OutputSpec, Resize};
 
 /// Keys that belong together: if one of them is stated, the others are not taken from elsewhere.
 const PIXELS: [&str; 3] = ["input.scale", "input.mean", "input.std"];
@@ -76,12 +76,13 @@ impl<'d> LeftOut<'d> {
     /// The input.
     ///
     /// # Errors
-    /// The picture would be resized to less than its crop.
+    /// The picture would be resized to less than its crop, or bytes would be scaled.
     pub fn input(&self) -> Result<InputSpec, ModelError> {
         let stated = self.named.definition.input.clone();
         let Some((_, Prepared { input: said, .. })) = &self.said else {
             return Ok(stated);
         };
+        self.check_bytes(said)?;
         let mut input = stated;
         let by_file = |key| self.is_by_file(key);
         if by_file("input.layout") {
@@ -105,12 +106,15 @@ impl<'d> LeftOut<'d> {
         if by_file("input.resize") {
             input.resize = said.resize;
         }
-        if by_file("input.resize_shorter_px") {
-            input.resize_shorter_px = said.resize_shorter_px;
-        }
         let longer_px = input.width_px.max(input.height_px);
-        let is_stated = !self.is_open("input.resize_shorter_px");
-        if is_stated && input.resize == Resize::Crop && input.resize_shorter_px < longer_px {
+        if self.is_open("input.resize_shorter_px") {
+            let usual =
+                InputSpec::imagenet(input.layout, input.dtype, input.width_px, input.height_px);
+            let said_px = by_file("input.resize_shorter_px").then_some(said.resize_shorter_px);
+            let said_px = said_px.filter(|px| *px >= longer_px);
+            input.resize_shorter_px = said_px.unwrap_or(usual.resize_shorter_px);
+        }
+        if input.resize == Resize::Crop && input.resize_shorter_px < longer_px {
             return Err(ModelError::Network(format!(
                 "the model {} takes pictures of {}x{} pixels, and its {} says resize_shorter_px = {}: correct it to at least \
                  {longer_px}, since the crop is cut out of the resized picture",
@@ -122,6 +126,22 @@ impl<'d> LeftOut<'d> {
             )));
         }
         Ok(input)
+    }
+
+    /// Bytes have no scale: whoever states one without a type has forgotten that.
+    fn check_bytes(&self, said: &InputSpec) -> Result<(), ModelError> {
+        let is_open = self.is_open("input.dtype") && !self.is_by_file("input.dtype");
+        if said.dtype != Dtype::U8 || !is_open {
+            return Ok(());
+        }
+        let stated = PIXELS.into_iter().filter(|key| !self.is_open(key));
+        let stated = stated.filter_map(|key| key.strip_prefix("input."));
+        Err(ModelError::Network(format!(
+            "the model {} takes the bytes of a picture as they are (uint8), and its {} states what is for floats: take {} out of [input]",
+            self.named.full_name(),
+            self.named.toml,
+            stated.collect::<Vec<_>>().join(" and ")
+        )))
     }
 
     /// The output, of which the `model.toml` says `stated`.

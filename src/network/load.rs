@@ -415,8 +415,12 @@ fn log_pixels(model: &NetworkSpec, file: &inspect::Inspected) {
 
 /// If black and white differ by less than this, all pictures look alike to a network.
 const LEAST_RANGE: f32 = 0.1;
+/// So they do if the values of all pixels are so many times as far from 0 as black from white.
+const MOST_OFFSET: f32 = 10.0;
 /// No network is trained with pixel values above this.
 const MOST_VALUE: f32 = 300.0;
+/// A mean or deviation above this is one of pixels from 0 to 255.
+const MOST_OF_UNIT: f32 = 1.5;
 
 /// Warns if the scale is for one range of pixels, and the mean and deviation for another.
 fn log_range(model: &NetworkSpec) {
@@ -424,23 +428,40 @@ fn log_range(model: &NetworkSpec) {
         scale, mean, std, ..
     } = &model.input;
     let value = |pixel: f32, c: usize| (pixel * scale - mean[c]) / std[c];
-    let range = (0..3).map(|c| value(255.0, c) - value(0.0, c));
-    let range = range.fold(0.0, f32::max);
-    let most = (0..3).flat_map(|c| [value(0.0, c).abs(), value(255.0, c).abs()]);
-    let most = most.fold(0.0, f32::max);
-    let (what, other) = match () {
-        () if range < LEAST_RANGE => (
-            format!("black and white differ by {range:.3}, so all pictures look alike"),
-            "if mean and std are for pixels from 0 to 255, state scale = 1.0",
+    let range = |c: usize| value(255.0, c) - value(0.0, c);
+    let is_flat =
+        |&c: &usize| range(c) < LEAST_RANGE || value(0.0, c).abs() > MOST_OFFSET * range(c);
+    let most = |c: usize| value(0.0, c).abs().max(value(255.0, c).abs());
+    let what = match (0..3).find(is_flat) {
+        Some(c) => format!(
+            "black becomes {:.3} and white {:.3}, so all pictures look alike",
+            value(0.0, c),
+            value(255.0, c)
         ),
-        () if most > MOST_VALUE => (
-            format!("a pixel's value is up to {most:.0}"),
-            "if mean and std are for pixels from 0 to 1, state scale = 0.003921569",
-        ),
-        () => return,
+        None => match (0..3).map(most).fold(0.0, f32::max) {
+            most if most > MOST_VALUE => format!("a pixel's value is up to {most:.0}"),
+            _ => return,
+        },
+    };
+    let is_of_bytes = |values: &[f32; 3]| values.iter().any(|v| v.abs() > MOST_OF_UNIT);
+    let most_scaled = scale * 255.0;
+    let advice = match () {
+        () if is_of_bytes(mean) && most_scaled < MOST_OF_UNIT && std.iter().all(|v| *v >= 1.0) => {
+            "if mean and std are for pixels from 0 to 255, state scale = 1.0"
+        }
+        () if is_of_bytes(mean) => {
+            "if mean is for pixels from 0 to 255, state scale = 1.0, and std for such pixels too ([1.0, 1.0, 1.0] if there is none)"
+        }
+        () if is_of_bytes(std) => {
+            "if std is for pixels from 0 to 255, state scale = 1.0, and mean for such pixels too"
+        }
+        () if (most_scaled - 1.0).abs() > 0.01 => {
+            "if mean and std are for pixels from 0 to 1, state scale = 0.003921569"
+        }
+        () => "correct mean and std, which are for pixels from 0 to 1,",
     };
     log::warn!(
-        "{}: with scale = {scale:?}, mean = {mean:?}, std = {std:?} {what}: {other} in [input] of its {}",
+        "{}: with scale = {scale:?}, mean = {mean:?}, std = {std:?} {what}: {advice} in [input] of its {}",
         model.name,
         model.toml
     );
@@ -449,13 +470,21 @@ fn log_range(model: &NetworkSpec) {
 fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
     let spec = &model.input;
     let toml = &model.toml;
-    if spec.layout != file.layout || spec.dtype != file.dtype {
-        return Err(format!(
-            "takes layout = {}, dtype = {}, and its {toml} says layout = {}, dtype = {}: correct [input] layout and dtype",
+    let keys = [
+        (
+            "layout",
             quoted(&LAYOUTS, file.layout),
-            quoted(&DTYPES, file.dtype),
             quoted(&LAYOUTS, spec.layout),
-            quoted(&DTYPES, spec.dtype)
+        ),
+        (
+            "dtype",
+            quoted(&DTYPES, file.dtype),
+            quoted(&DTYPES, spec.dtype),
+        ),
+    ];
+    if let Some((key, own, stated)) = keys.into_iter().find(|(_, own, stated)| own != stated) {
+        return Err(format!(
+            "takes {key} = {own}, and its {toml} says {key} = {stated}: correct [input] {key}"
         ));
     }
     let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);

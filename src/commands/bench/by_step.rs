@@ -97,7 +97,7 @@ impl Steps {
         }
         for (word, best) in &self.best {
             print_line(format_args!(
-                "best: {best:.1} thousand million multiply-adds per second in {word} (G/s), which these kernels reach on {} thread{} \
+                "best: {best:.1} billion multiply-adds per second in {word} (G/s), which these kernels reach on {} thread{} \
                  in a layer that fits the L1 cache; busy: the part of a step in which a thread works and does not wait",
                 self.threads,
                 if self.threads == 1 { "" } else { "s" }

@@ -99,7 +99,8 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
     let Some(pattern) = pattern.filter(|_| name.symlink_metadata().is_err()) else {
         return add_path(name, pictures);
     };
-    // As a shell does. Hidden names are filtered below: `glob` (0.3.4), if it has to, panics on a name that is not UTF-8.
+    // As a shell does. Hidden names, and the folder itself for `.*`, are filtered below: `glob` (0.3.4), if it has to, panics on a name
+    // that is not UTF-8.
     let options = MatchOptions {
         case_sensitive: true,
         require_literal_separator: true,
@@ -112,7 +113,7 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
     let before = pictures.len();
     for path in found {
         match path {
-            Ok(path) if hidden_parts(&path) > hidden_parts(name) => {}
+            Ok(path) if !is_asked_for(name, &path) => {}
             Ok(path) => add_path(&path, pictures),
             Err(error) => {
                 let why = format!("cannot read it: {}", error.error());
@@ -126,10 +127,37 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
     }
 }
 
-fn hidden_parts(path: &Path) -> usize {
-    path.iter()
-        .filter(|part| is_hidden(Path::new(part)))
-        .count()
+/// Whether a shell's pattern matches `path`: hidden parts, and `..`, only where the same part of the pattern asks for them. `**` stands
+/// for any parts that are not hidden.
+fn is_asked_for(pattern: &Path, path: &Path) -> bool {
+    let (pattern, path) = (parts(pattern), parts(path));
+    let asks = |(pattern, part): (&&OsStr, &&OsStr)| match *part == ".." {
+        true => *pattern == "..",
+        false => !is_hidden(Path::new(part)) || is_hidden(Path::new(pattern)),
+    };
+    let deep = OsStr::new("**");
+    let Some(first) = pattern.iter().position(|part| *part == deep) else {
+        return pattern.len() == path.len() && pattern.iter().zip(&path).all(asks);
+    };
+    let behind = pattern
+        .iter()
+        .rev()
+        .take_while(|part| **part != deep)
+        .count();
+    let Some(last) = path.len().checked_sub(behind).filter(|last| *last >= first) else {
+        return false;
+    };
+    pattern[..first].iter().zip(&path).all(asks)
+        && pattern[pattern.len() - behind..]
+            .iter()
+            .zip(&path[last..])
+            .all(asks)
+        && path[first..last].iter().all(|part| asks((&deep, part)))
+}
+
+/// The parts of a path. `glob` leaves out a `.` at the beginning.
+fn parts(path: &Path) -> Vec<&OsStr> {
+    path.iter().skip_while(|part| *part == ".").collect()
 }
 
 /// Adds a file, even a missing one (reported in its turn), or a folder's pictures.
@@ -265,6 +293,15 @@ mod tests {
                 &["*/e.jpg", ".c*/e.jpg"],
                 &[
                     "!no file has the name */e.jpg, and none matches it as a pattern",
+                    ".cache/e.jpg",
+                ],
+            ),
+            // Part by part: what one part says of hidden names is not said of the next.
+            (&[".*/*.jpg"], &[".cache/e.jpg"]),
+            (
+                &["**/e.jpg", ".c*/**/e.jpg"],
+                &[
+                    "!no file has the name **/e.jpg, and none matches it as a pattern",
                     ".cache/e.jpg",
                 ],
             ),

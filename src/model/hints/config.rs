@@ -13,9 +13,10 @@ pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 /// Hugging Face's and timm's file on the network.
 pub(super) const CONFIG: &str = "config.json";
 
-/// The configuration files beside a network. `config.json` is read when it is first needed, and only once.
+/// The configuration files beside a network. Each is read when it is first needed, and only once.
 pub struct ConfigFiles<'a> {
     network: &'a Path,
+    preprocessor: OnceCell<Option<Value>>,
     config: OnceCell<Option<Value>>,
 }
 
@@ -24,8 +25,14 @@ impl<'a> ConfigFiles<'a> {
     pub fn beside(path: &'a Path) -> Self {
         Self {
             network: path,
+            preprocessor: OnceCell::new(),
             config: OnceCell::new(),
         }
+    }
+
+    fn preprocessor(&self) -> Option<&Value> {
+        let read = || json(self.network, PREPROCESSOR);
+        self.preprocessor.get_or_init(read).as_ref()
     }
 
     fn config(&self) -> Option<&Value> {
@@ -35,7 +42,7 @@ impl<'a> ConfigFiles<'a> {
 
     /// What they say about pictures.
     pub fn preparation(&self) -> Preparation {
-        let found = json(self.network, PREPROCESSOR).map(|config| hugging_face(&config));
+        let found = self.preprocessor().map(hugging_face);
         let found = found.or_else(|| self.config().map(timm));
         let mut found = found.unwrap_or_default();
         if found.size_px.is_none() {
@@ -49,18 +56,14 @@ impl<'a> ConfigFiles<'a> {
         found
     }
 
-    /// The labels in `config.json`.
-    pub fn labels(&self) -> Option<Hint<Vec<String>>> {
+    /// The labels in `config.json`, and their key.
+    pub fn labels(&self) -> Option<(Vec<String>, &'static str)> {
         let config = self.config()?;
-        let from = |value, key: &str| Hint {
-            value,
-            source: Source::Beside(format!("{key} in {CONFIG}")),
-        };
         if let Some(labels) = config.get("id2label").and_then(by_class) {
             // The placeholder when nobody gave labels.
             let is_unnamed = |(class, label): (usize, &String)| *label == format!("LABEL_{class}");
             let unnamed = labels.iter().enumerate().all(is_unnamed);
-            return (!unnamed).then(|| from(labels, "id2label"));
+            return (!unnamed).then_some((labels, "id2label"));
         }
         let names = texts(config.get("label_names")?)?;
         // timm names ImageNet's classes by their WordNet ids, and adds descriptions.
@@ -68,7 +71,7 @@ impl<'a> ConfigFiles<'a> {
             let one = |name: &String| all.get(name)?.as_str().map(str::to_owned);
             names.iter().map(one).collect::<Option<Vec<_>>>()
         });
-        Some(from(described.unwrap_or(names), "label_names"))
+        Some((described.unwrap_or(names), "label_names"))
     }
 }
 
@@ -81,11 +84,12 @@ const MAX_ENTRIES: usize = 400_000;
 fn json(path: &Path, name: &str) -> Option<Value> {
     let read = |text: Option<String>| {
         let Some(text) = text else { return Ok(None) };
+        let text = text.trim_start_matches('\u{feff}');
         let count = |of: &[u8]| text.bytes().filter(|byte| of.contains(byte)).count();
         if count(b"{[") > MAX_LISTS || count(b",") > MAX_ENTRIES {
             return Err("it has more lists or entries than a configuration has".to_owned());
         }
-        serde_json::from_str(&text).map_err(|error| format!("it is not JSON: {error}"))
+        serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))
     };
     text_beside(path, name)
         .and_then(read)
@@ -378,7 +382,7 @@ mod tests {
         let of = |config: Value| {
             std::fs::write(folder.path().join(CONFIG), config.to_string()).unwrap();
             let labels = ConfigFiles::beside(&path).labels();
-            labels.map(|hint| hint.value)
+            labels.map(|(labels, _)| labels)
         };
         assert_eq!(
             of(json!({"id2label": {"1": "b", "0": "a"}})).unwrap(),

@@ -153,21 +153,21 @@ impl<'a> Hints<'a> {
 
     /// Labels in configuration files beside the network.
     fn configured(&self, count: usize) -> Option<Hint<Labels>> {
-        let Hint { value, source } = self.files.labels()?;
-        let labels = clean(value).filter(|labels| labels.len() == count)?;
+        let (labels, key) = self.files.labels()?;
+        let labels = clean(labels).filter(|labels| labels.len() == count)?;
         Some(Hint {
             value: Labels { labels, file: None },
-            source,
+            source: Source::Beside(format!("{key} in {}", config::CONFIG)),
         })
     }
 
     /// Warns of the labels in configuration files, which are not taken.
     fn report_configured(&self, classes: usize) {
-        if let Some(Hint { value, source }) = self.files.labels() {
-            let why = not_taken(&value, classes);
+        if let Some((labels, key)) = self.files.labels() {
+            let (file, why) = (self.path.display(), not_taken(&labels, classes));
             log::warn!(
-                "{}: the labels are not taken of which {source}: {why}",
-                self.path.display()
+                "{file}: the labels in {} beside it ({key}) are not taken: {why}",
+                config::CONFIG
             );
         }
     }
@@ -292,7 +292,7 @@ fn report_metadata(path: &Path, metadata: &Metadata, classes: usize) {
         };
         let why = match names::parse(text) {
             Some(labels) => not_taken(&labels, classes),
-            None => "they need the form [\"cat\", \"dog\"], {0: \"cat\", 1: \"dog\"} or one label a line".to_owned(),
+            None => "they need the form [\"cat\", \"dog\"], {0: \"cat\", 1: \"dog\"} or one label per line".to_owned(),
         };
         log::warn!("{file}: the labels in its metadata_props ({key}) are not taken: {why}");
     }

@@ -425,7 +425,7 @@ fn order(node: &NodeProto) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "has a perm of {perm:?}, which is no order of its axes: its file is damaged, export it again"
+        "has a perm of {perm:?}, which is not a permutation of its axes: its file is damaged, export it again"
     ))
 }
 

@@ -9,6 +9,8 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 /// The most values that are looked at: one per channel.
 const MOST: usize = 3;
+/// The longest list of integers that is looked at: one per axis.
+const MOST_AXES: usize = 8;
 /// Operators between a constant and those that it is computed from.
 const DEPTH: usize = 6;
 
@@ -63,6 +65,18 @@ impl<'a> Few<'a> {
         }
     }
 
+    /// The integers of a short constant.
+    pub fn list(&self, name: &str) -> Option<Vec<i64>> {
+        let stored = self.weights.get(name).map(|tensor| read(tensor, MOST_AXES));
+        let values = stored.unwrap_or_else(|| self.values(name))?;
+        Some(values.into_iter().map(|value| value as i64).collect())
+    }
+
+    /// The number of axes of a constant that is stored.
+    pub fn rank(&self, name: &str) -> Option<usize> {
+        self.weights.get(name).map(|tensor| tensor.dims.len())
+    }
+
     fn computed(&self, name: &str, depth: usize) -> Option<Vec<f32>> {
         if let Some(tensor) = self.weights.get(name) {
             return stored(tensor);
@@ -115,6 +129,11 @@ fn both(a: &[f32], b: &[f32], f: fn(f32, f32) -> f32) -> Option<Vec<f32>> {
 }
 
 fn stored(tensor: &TensorProto) -> Option<Vec<f32>> {
+    read(tensor, MOST).filter(|values| matches!(values.len(), 1 | MOST))
+}
+
+/// The values of a constant that has at most so many.
+fn read(tensor: &TensorProto, most: usize) -> Option<Vec<f32>> {
     let lists = [
         tensor.float_data.len(),
         tensor.int32_data.len(),
@@ -123,11 +142,11 @@ fn stored(tensor: &TensorProto) -> Option<Vec<f32>> {
         // 8 bytes are the largest value.
         tensor.raw_data.len().div_ceil(8),
     ];
-    if lists.iter().any(|len| *len > MOST) {
+    if lists.iter().any(|len| *len > most) {
         return None;
     }
     let values = Const::read(tensor.clone()).ok()?.floats();
-    matches!(values.len(), 1 | MOST).then_some(values)
+    (values.len() <= most).then_some(values)
 }
 
 #[cfg(test)]

@@ -352,39 +352,71 @@ fn scores_among(graph: &GraphProto) -> Vec<(usize, Option<usize>)> {
     scores
 }
 
-/// The first of these outputs that is not named as an auxiliary one and could be scores, those by a Softmax before others, unless it
-/// (features, say) is on the way to another with a different number of scores.
+/// An output that could have the scores.
+#[derive(Clone, Copy)]
+struct Candidate {
+    index: usize,
+    /// How many scores it gives, if known.
+    count: Option<usize>,
+    is_auxiliary: bool,
+    is_hardly: bool,
+    /// Whether it ends in a Softmax.
+    adds_up: bool,
+}
+
+impl Candidate {
+    fn rank(&self) -> (bool, bool) {
+        (self.is_auxiliary, self.is_hardly)
+    }
+
+    /// Whether it ends in a Softmax, the other one does not, and it has no fewer scores: a small head beside the classes (the domain of
+    /// a picture, its quality) may end in one, too.
+    fn goes_before(&self, other: &Self) -> bool {
+        let has_as_many = match (self.count, other.count) {
+            (Some(own), Some(other)) => own >= other,
+            (own, other) => own == other,
+        };
+        self.adds_up && !other.adds_up && has_as_many
+    }
+}
+
+/// The first of these outputs that is not named as an auxiliary one and could be scores; one that ends in a Softmax before others of no
+/// more scores. If it (features, say) is on the way to another with a different number of scores, that one.
 fn likeliest(graph: &GraphProto, scores: &[(usize, Option<usize>)]) -> usize {
-    let mut ranked: Vec<_> = scores
-        .iter()
-        .map(|&(index, count)| {
-            let name = graph.output[index].name.as_str();
-            let adds_up = meaning::probabilities_of(graph, name).is_some_and(|p| p.adds_up());
-            let is_hardly = seems::is_hardly_scores(graph, name, count);
-            (
-                (seems::is_auxiliary(name), is_hardly, !adds_up),
-                index,
-                count,
-            )
-        })
-        .collect();
-    ranked.sort_by_key(|(rank, ..)| *rank);
+    let candidate = |&(index, count): &(usize, Option<usize>)| {
+        let name = graph.output[index].name.as_str();
+        Candidate {
+            index,
+            count,
+            is_auxiliary: seems::is_auxiliary(name),
+            is_hardly: seems::is_hardly_scores(graph, name, count),
+            adds_up: meaning::probabilities_of(graph, name).is_some_and(|p| p.adds_up()),
+        }
+    };
+    let mut ranked: Vec<Candidate> = scores.iter().map(candidate).collect();
+    ranked.sort_by_key(Candidate::rank);
+    let Some(&first) = ranked.first() else {
+        return 0;
+    };
+    let mut chosen = first;
+    for other in ranked.iter().filter(|other| other.rank() == first.rank()) {
+        if other.goes_before(&chosen) {
+            chosen = *other;
+        }
+    }
     let makers = makers(graph);
-    let mut ranked = ranked
-        .into_iter()
-        .map(|((_, is_hardly, _), index, count)| (index, count, is_hardly));
-    let (mut chosen, mut chosen_count, was_hardly) = ranked.next().unwrap_or_default();
-    for (index, count, is_hardly) in ranked {
-        let behind = leads_to(graph, &makers, &graph.output[index].name);
-        let from = graph.output[chosen].name.as_str();
+    for other in &ranked {
+        let behind = leads_to(graph, &makers, &graph.output[other.index].name);
+        let from = graph.output[chosen.index].name.as_str();
         let on_the_way = behind
             .iter()
             .any(|n| reads(&graph.node[*n]).contains(&from));
-        if count != chosen_count && on_the_way && (was_hardly || !is_hardly) {
-            (chosen, chosen_count) = (index, count);
+        let is_likelier = first.is_hardly || !other.is_hardly;
+        if other.count != chosen.count && on_the_way && is_likelier {
+            chosen = *other;
         }
     }
-    chosen
+    chosen.index
 }
 
 /// For each value, the node that makes it.

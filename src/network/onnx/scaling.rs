@@ -2,11 +2,15 @@
 //! `Rescaling` and `Normalization`, a wrapper of `(x - mean) / std` in PyTorch). Pixels normalised beforehand would be normalised
 //! twice.
 
-use super::attributes::{attribute, float, int};
+mod apart;
+
+use super::attributes::{attribute, float};
 use super::few::Few;
 use super::repair::LUMA;
 use super::shape_of;
 use crate::spec::{ChannelOrder, IMAGENET_MEAN, IMAGENET_STD};
+use apart::Part;
+use std::ops::Range;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 /// Factors (from pixels to the network's values) below this are for pixels in 0..=255: 1/127.5, 1/(255 * 0.229).
@@ -64,14 +68,16 @@ pub fn of(graph: &GraphProto) -> Start {
         offset: [0.0; 3],
         most: None,
         reverses: None,
-        channel_axis: if is_nhwc { 3 } else { 1 },
+        channel_axis: Some(if is_nhwc { 3 } else { 1 }),
+        rank: 4,
+        channels: 0..3,
         operators: Vec::new(),
     };
     let mut at = input.name.as_str();
     let mut is_unclear = false;
     for _ in 0..MAX_STEPS {
         let readers = readers(graph, at);
-        if let Some(pieces) = walk.channels_of(&readers) {
+        if let Some(pieces) = walk.apart(&readers) {
             match walk.by_channel(graph, &pieces) {
                 Some(joined) => {
                     at = joined;
@@ -86,9 +92,12 @@ pub fn of(graph: &GraphProto) -> Start {
         }
         let &[node] = readers.as_slice() else {
             let statistics = readers.iter().find(|node| is_statistic(node));
-            walk.operators
-                .extend(statistics.map(|node| node.op_type.as_str()));
-            is_unclear |= statistics.is_some();
+            // Beside a layer, a statistic is a gate's.
+            if readers.iter().any(|node| is_arithmetic(node)) {
+                walk.operators
+                    .extend(statistics.map(|node| node.op_type.as_str()));
+                is_unclear |= statistics.is_some();
+            }
             break;
         };
         let step = walk.step(node, at);
@@ -107,8 +116,12 @@ pub fn of(graph: &GraphProto) -> Start {
     walk.start(is_unclear)
 }
 
+/// The nodes that read the values of a picture, not its shape alone.
 fn readers<'a>(graph: &'a GraphProto, of: &str) -> Vec<&'a NodeProto> {
-    let reads = |node: &&NodeProto| node.input.iter().any(|input| input == of);
+    let reads = |node: &&NodeProto| {
+        let op = node.op_type.as_str();
+        !matches!(op, "Shape" | "Size") && node.input.iter().any(|input| input == of)
+    };
     graph.node.iter().filter(reads).collect()
 }
 
@@ -116,6 +129,31 @@ fn readers<'a>(graph: &'a GraphProto, of: &str) -> Vec<&'a NodeProto> {
 fn is_statistic(node: &NodeProto) -> bool {
     node.op_type.starts_with("Reduce")
 }
+
+/// Whether it computes on each pixel alone, or with a statistic.
+fn is_arithmetic(node: &NodeProto) -> bool {
+    let op = node.op_type.as_str();
+    matches!(op, "Add" | "Clip" | "Mul" | "Sub") || NOT_UNDERSTOOD.contains(&op)
+}
+
+/// Operators on single pixels whose effect on their range is not followed.
+const NOT_UNDERSTOOD: [&str; 15] = [
+    "Abs",
+    "Div",
+    "Exp",
+    "Floor",
+    "Log",
+    "Max",
+    "Min",
+    "Mod",
+    "Neg",
+    "Pow",
+    "Reciprocal",
+    "Round",
+    "Sigmoid",
+    "Sqrt",
+    "Tanh",
+];
 
 /// What one operator is to the arithmetic at the input.
 #[derive(PartialEq)]
@@ -131,6 +169,7 @@ enum Step {
 }
 
 /// What the operators so far do to a pixel x of each channel: `x * factor + offset`.
+#[derive(Clone)]
 struct Walk<'a> {
     few: &'a Few<'a>,
     factor: [f32; 3],
@@ -138,7 +177,11 @@ struct Walk<'a> {
     /// The largest pixel, where bounds or statistics tell it.
     most: Option<f32>,
     reverses: Option<&'a str>,
-    channel_axis: i64,
+    /// `None` where a single channel has none.
+    channel_axis: Option<i64>,
+    rank: i64,
+    /// The channels that the walk is at: all, or one that is apart.
+    channels: Range<usize>,
     operators: Vec<&'a str>,
 }
 
@@ -158,19 +201,23 @@ impl<'a> Walk<'a> {
             self.few.per_channel(others.next()?)
         };
         match node.op_type.as_str() {
-            "Cast" | "Identity" | "Unsqueeze" | "Squeeze" | "Resize" | "Pad" | "QuantizeLinear"
-            | "DequantizeLinear" => Step::Passes,
-            "Transpose" => {
-                let perm = attribute(node, "perm").map_or(&[][..], |a| &a.ints);
-                let moved = perm.iter().position(|from| *from == self.channel_axis);
-                self.channel_axis = moved.map_or(self.channel_axis, |to| to as i64);
+            "Cast" | "Identity" | "Resize" | "Pad" | "QuantizeLinear" | "DequantizeLinear" => {
+                Step::Passes
+            }
+            "Squeeze" | "Unsqueeze" | "Transpose" => {
+                self.follow_axes(node);
                 Step::Passes
             }
             // The luma of a grey network: its weights add up to 1.
             "Conv" if node.input.get(1).is_some_and(|name| name == LUMA) => Step::Passes,
-            "Gather" if self.few_are(node, 1, &[0.0]) => Step::Passes,
-            "Gather" if self.few_are(node, 1, &[2.0, 1.0, 0.0]) => self.reversed(node),
-            "Slice" if self.is_reversal(node) => self.reversed(node),
+            "Gather" | "Slice" => match self.part(node) {
+                Some(Part::All | Part::One(_)) => {
+                    self.follow_axes(node);
+                    Step::Passes
+                }
+                Some(Part::Reversed) if self.channels.len() == 3 => self.reversed(node),
+                _ => Step::Unclear,
+            },
             "Mul" => self.linear(operand(), |c, factor, offset| (factor * c, offset * c)),
             "Div" if is_first => {
                 self.linear(operand(), |c, factor, offset| (factor / c, offset / c))
@@ -183,104 +230,9 @@ impl<'a> Walk<'a> {
                 Step::Counts
             }
             "BatchNormalization" => self.statistics(node),
-            "Abs" | "Div" | "Exp" | "Floor" | "Log" | "Max" | "Min" | "Mod" | "Neg" | "Pow"
-            | "Reciprocal" | "Round" | "Sigmoid" | "Sqrt" | "Tanh" => Step::Unclear,
+            op if NOT_UNDERSTOOD.contains(&op) => Step::Unclear,
             _ => Step::Ends,
         }
-    }
-
-    /// The values that hold one channel each, if all `readers` only split the channels.
-    fn channels_of(&self, readers: &[&'a NodeProto]) -> Option<Vec<(usize, &'a str)>> {
-        let mut pieces = Vec::new();
-        for node in readers {
-            let axis = |stated: f32| {
-                [self.channel_axis as f32, self.channel_axis as f32 - 4.0].contains(&stated)
-            };
-            let by_attribute = |otherwise: i64| axis(int(node, "axis", otherwise) as f32);
-            let channel = |value: f32| [0, 1, 2].into_iter().find(|c| *c as f32 == value);
-            match node.op_type.as_str() {
-                "Split" if by_attribute(0) && node.output.len() == 3 => {
-                    pieces.extend(node.output.iter().map(String::as_str).enumerate());
-                }
-                "Gather" if by_attribute(0) => {
-                    let taken = self.few.one(node.input.get(1)?)?;
-                    pieces.push((channel(taken)?, node.output.first()?));
-                }
-                "Slice" if axis(self.few.one(node.input.get(3)?)?) => {
-                    let (first, end) =
-                        (self.few.one(&node.input[1])?, self.few.one(&node.input[2])?);
-                    let is_last = first == 2.0 && end > 2.0;
-                    let taken = (end - first == 1.0 || is_last).then_some(first)?;
-                    pieces.push((channel(taken)?, node.output.first()?));
-                }
-                _ => return None,
-            }
-        }
-        (pieces.len() > 1).then_some(pieces)
-    }
-
-    /// Follows each channel through its own arithmetic to where they are joined again, in the same order or reversed. Returns the value
-    /// there; `None` if something else is done.
-    fn by_channel(
-        &mut self,
-        graph: &'a GraphProto,
-        pieces: &[(usize, &'a str)],
-    ) -> Option<&'a str> {
-        let mut joined: Option<&NodeProto> = None;
-        let mut order = [None; 3];
-        for &(channel, piece) in pieces {
-            let mut at = piece;
-            let mut steps = 0..MAX_STEPS;
-            let end = loop {
-                steps.next()?;
-                let &[node] = readers(graph, at).as_slice() else {
-                    return None;
-                };
-                if node.op_type == "Concat" {
-                    break node;
-                }
-                let before = (self.factor, self.offset);
-                let step = self.step(node, at);
-                if !matches!(step, Step::Passes | Step::Counts) {
-                    return None;
-                }
-                for other in (0..3).filter(|c| *c != channel) {
-                    (self.factor[other], self.offset[other]) = (before.0[other], before.1[other]);
-                }
-                let operator = node.op_type.as_str();
-                if step == Step::Counts && !self.operators.contains(&operator) {
-                    self.operators.push(operator);
-                }
-                at = node.output.first()?;
-            };
-            let place = end.input.iter().position(|input| input == at)?;
-            *order.get_mut(place)? = Some(channel);
-            let same = joined.get_or_insert(end);
-            if same.output != end.output {
-                return None;
-            }
-        }
-        let joined = joined.filter(|node| node.input.len() == 3)?;
-        match order {
-            [Some(0), Some(1), Some(2)] => {}
-            [Some(2), Some(1), Some(0)] => {
-                self.reversed(joined);
-            }
-            _ => return None,
-        }
-        joined.output.first().map(String::as_str)
-    }
-
-    fn few_are(&self, node: &NodeProto, input: usize, values: &[f32]) -> bool {
-        let name = node.input.get(input);
-        name.and_then(|name| self.few.values(name)).as_deref() == Some(values)
-    }
-
-    /// Whether a Slice takes the channels from the last to the first.
-    fn is_reversal(&self, node: &NodeProto) -> bool {
-        let axis = self.channel_axis as f32;
-        self.few_are(node, 4, &[-1.0])
-            && (self.few_are(node, 3, &[axis]) || self.few_are(node, 3, &[axis - 4.0]))
     }
 
     fn reversed(&mut self, node: &'a NodeProto) -> Step {
@@ -301,7 +253,8 @@ impl<'a> Walk<'a> {
         let Some(operand) = operand else {
             return Step::Unclear;
         };
-        for (channel, c) in operand.into_iter().enumerate() {
+        for channel in self.channels.clone() {
+            let c = operand[channel];
             let (factor, offset) = (self.factor[channel], self.offset[channel]);
             (self.factor[channel], self.offset[channel]) = change(c, factor, offset);
         }
@@ -319,10 +272,11 @@ impl<'a> Walk<'a> {
             Some(name) => self.few.one(name)?,
             None => attribute(node, "max")?.f,
         };
-        let most = self.pixel(most, 0);
-        [255.0, 1.0]
-            .into_iter()
-            .find(|of| (most - of).abs() < 0.01 * of)
+        let is_near = |of: &f32| {
+            let mut pixels = self.channels.clone().map(|c| self.pixel(most, c));
+            pixels.all(|pixel| (pixel - of).abs() < 0.01 * of)
+        };
+        [255.0, 1.0].into_iter().find(is_near)
     }
 
     /// A BatchNormalization before all layers, which has learned the mean and the variance of the pixels that it got.
@@ -331,7 +285,7 @@ impl<'a> Walk<'a> {
         let (Some(mean), Some(variance)) = (input(3), input(4)) else {
             return Step::Ends;
         };
-        if matches!(self.found(), Found::Most(_)) {
+        if self.channels.len() < 3 || matches!(self.found(), Found::Most(_)) {
             return Step::Ends;
         }
         let epsilon = float(node, "epsilon", 1e-5);

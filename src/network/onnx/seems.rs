@@ -190,7 +190,7 @@ pub fn detector_by_outputs(graph: &GraphProto) -> Option<String> {
     let name = names.find(|name| words(name).iter().any(is_boxes))?;
     Some(format!(
         "seems to be a detector (one of its outputs is {name:?}); if another output gives one score per class, state its name \
-         as [output] name in a model.toml"
+         and its number of scores in a model.toml ([output] name = ..., class_count = ...)"
     ))
 }
 

@@ -237,7 +237,7 @@ const HONOURED: &[(&str, &[&str])] = &[
 
 /// Attributes of any operator that change nothing: hints, what follows from the weights, what matters only in training or for other
 /// types.
-const HARMLESS: [&str; 13] = [
+const HARMLESS: [&str; 12] = [
     "accuracy_level",
     // Of activations that are refused.
     "activation_alpha",
@@ -251,7 +251,6 @@ const HARMLESS: [&str; 13] = [
     "nodes_hitrates",
     "num_outputs",
     "ratio",
-    "sorted",
     "stash_type",
 ];
 
@@ -316,6 +315,7 @@ const UNREAD: &[(&str, &str, Same)] = &[
     ("SpaceToDepth", "mode", Same::Text(&["DCR"])),
     ("Sub", "axis", Same::Any),
     ("Swish", "alpha", Same::Float(1.0)),
+    ("TopK", "sorted", Same::Int(&[1])),
 ];
 
 impl Same {
@@ -342,7 +342,7 @@ pub fn not_honoured(node: &NodeProto, opset: i64) -> Option<String> {
     let (what, instead) = misread(node, opset).or_else(|| {
         let dropped = node.attribute.iter().find(|a| !is_honoured(operator, a))?;
         let what = format!("has {}, which is not supported", stated(dropped));
-        Some((what, instead(operator, &dropped.name)))
+        Some((what, instead(operator, dropped, opset)))
     })?;
     let mut names = std::iter::once(&node.name).chain(&node.output);
     let name = names.find(|name| !name.is_empty())?;
@@ -386,15 +386,20 @@ fn stated(attribute: &AttributeProto) -> String {
     stated
 }
 
-fn instead(operator: &str, attribute: &str) -> &'static str {
-    match (operator, attribute) {
+fn instead(operator: &str, attribute: &AttributeProto, opset: i64) -> &'static str {
+    match (operator, attribute.name.as_str()) {
+        // The rewrite needs a Slice with steps.
+        ("RNN" | "GRU" | "LSTM", "direction") if opset < 10 && attribute.s == b"reverse" => {
+            "export it with opset 10 or later"
+        }
         ("RNN" | "GRU" | "LSTM", "direction") => {
-            "export it as \"forward\", with its sequence turned round before and after it"
+            "export it as \"forward\", with its sequence reversed before and after it"
         }
         ("RNN" | "GRU" | "LSTM", "activations") => {
             "export it with the default ones, or with its steps written out"
         }
         ("RNN" | "GRU" | "LSTM", _) => "export it without, or with its steps written out",
+        ("TopK", "sorted") => "export it with sorted = 1",
         _ => "export it without, or with that part in other operators",
     }
 }
@@ -405,9 +410,18 @@ fn misread(node: &NodeProto, opset: i64) -> Option<(String, &'static str)> {
     let mode = text(node, "mode");
     let (what, instead) = match node.op_type.as_str() {
         "Resize" if opset == 10 && matches!(mode, "" | "nearest") => (
-            "takes the nearest values as opset 10 has it, outside of an island",
+            "takes nearest values by opset 10's rule, which tract does not follow",
             "export it with opset 11 or later",
         ),
+        "Resize"
+            if keeps_proportions(node)
+                && text(node, "coordinate_transformation_mode") == "align_corners" =>
+        {
+            (
+                "keeps proportions (keep_aspect_ratio_policy) and aligns corners, which tract computes otherwise than ONNX Runtime",
+                "export it with the size that follows, or with coordinate_transformation_mode = \"half_pixel\"",
+            )
+        }
         "GridSample"
             if matches!(mode, "bicubic" | "cubic") && text(node, "padding_mode") == "border" =>
         {
@@ -416,9 +430,13 @@ fn misread(node: &NodeProto, opset: i64) -> Option<(String, &'static str)> {
                 "export it with linear interpolation or with zeros around it",
             )
         }
+        "MatMulNBits" if !matches!(int(node, "bits", 4), 2 | 4) => (
+            "has weights of other than 2 or 4 bits, which is not supported",
+            BLOCKS,
+        ),
         "MatMulNBits" if rounds_scales(node) => (
             "has blocks of weights whose scales would be rounded to 16 bits",
-            "quantise to 4 bits in blocks of 16, 64 or 128, or to 8 bits",
+            BLOCKS,
         ),
         "SkipSimplifiedLayerNormalization" if has(3) => (
             "has a bias, which is not supported",
@@ -431,6 +449,12 @@ fn misread(node: &NodeProto, opset: i64) -> Option<(String, &'static str)> {
         _ => return None,
     };
     Some((what.to_owned(), instead))
+}
+
+const BLOCKS: &str = "quantise to 4 bits in blocks of 16, 64 or 128";
+
+fn keeps_proportions(node: &NodeProto) -> bool {
+    !matches!(text(node, "keep_aspect_ratio_policy"), "" | "stretch")
 }
 
 /// Whether tract keeps a MatMulNBits in its own form of blocks, with scales of 16 bits.
@@ -546,7 +570,13 @@ mod tests {
         assert!(refusal("GridSample", &["x", "g"], &linear).is_none());
         let blocks = |size| [of_int("K", 64), of_int("N", 8), of_int("block_size", size)];
         assert!(refusal("MatMulNBits", &["x", "w", "s"], &blocks(32)).is_some());
-        assert!(refusal("MatMulNBits", &["x", "w", "s"], &blocks(16)).is_none());
+        // What a refusal advises is not refused.
+        for size in [16, 64, 128] {
+            assert!(refusal("MatMulNBits", &["x", "w", "s"], &blocks(size)).is_none());
+        }
+        let eight = [&blocks(64)[..], &[of_int("bits", 8)]].concat();
+        let why = refusal("MatMulNBits", &["x", "w", "s"], &eight).unwrap();
+        assert!(why.contains("other than 2 or 4 bits"), "{why}");
         let (skip, simple) = ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization");
         assert!(refusal(skip, &["x", "s", "g", "", "b"], &[]).is_some());
         assert!(refusal(skip, &["x", "s", "g", "t", "b"], &[]).is_none());

@@ -5,11 +5,13 @@
 //! plan        tract's plan, and how a frame runs through it
 //! islands     the known parts of a network, as our operators in that plan
 //! island      such an operator
+//! checks      refuses sizes and values for which tract computes something else
 //! honoured    the attributes that tract honours; others are refused
 //! ranks       guards operators of tract that look up axes without a check
-//! transposed  ConvTranspose that states the size of its result
+//! transposed  ConvTranspose whose padding follows from the size of its result
 //! ```
 
+mod checks;
 mod honoured;
 pub(crate) mod island;
 pub mod islands;

@@ -100,7 +100,7 @@ fn refusal(node: &NodeProto) -> String {
         domain => format!(" of {domain}"),
     };
     format!(
-        "nothing here knows the operator {}{domain} (node {:?}): {what_to_do}",
+        "unknown operator {}{domain} (node {:?}): {what_to_do}",
         node.op_type, node.name
     )
 }

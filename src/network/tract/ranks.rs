@@ -1,8 +1,9 @@
-//! Convolutions, pools and normalisations that refuse a tensor of too few axes.
+//! Convolutions, pools and normalisations that refuse a tensor of too few axes, and the operators of [`super::checks`].
 //!
 //! tract (0.23) looks up the channels and pixels of a shape without a check, and so reads outside of a shape that has fewer axes than
 //! the operator needs; or it counts up to an axis that lies before the first one, and never ends. Each such operator is wrapped: it looks at the number of axes whenever tract knows it, before tract does.
 
+use super::checks::{CHECKED, Check};
 use crate::network::onnx::attributes::int;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -37,7 +38,7 @@ type Facts = TVec<InferenceFact>;
 /// Wraps these operators in tract's register.
 pub fn guard(register: &mut OnnxOpRegister) {
     let by_name = MIN_AXES.iter().map(|&(operator, _)| operator);
-    for operator in by_name.chain(BY_AXIS) {
+    for operator in by_name.chain(BY_AXIS).chain(CHECKED) {
         register.insert(operator, guarded);
     }
 }
@@ -56,9 +57,16 @@ pub fn guarded(
     let least = MIN_AXES.iter().find(|(name, _)| *name == operator);
     let least_axes = match least {
         Some(&(_, axes)) => axes as i64,
-        None => axes_up_to(int(node, "axis", -1), operator),
+        None if BY_AXIS.contains(&operator) => axes_up_to(int(node, "axis", -1), operator),
+        None => 0,
     };
-    Ok((Box::new(Ranked { inner, least_axes }), closures))
+    let check = Check::of(node);
+    let ranked = Ranked {
+        inner,
+        least_axes,
+        check,
+    };
+    Ok((Box::new(ranked), closures))
 }
 
 /// The fewest axes that have this one. OneHot counts its axis in a result of one axis more.
@@ -71,11 +79,12 @@ fn axes_up_to(axis: i64, operator: &str) -> i64 {
     own - i64::from(operator == "OneHot")
 }
 
-/// An operator of tract's that is only asked about tensors with at least so many axes.
+/// An operator of tract's that is only asked about tensors with at least so many axes, and what else it is refused for.
 #[derive(Debug, Clone)]
 struct Ranked {
     inner: Box<dyn InferenceOp>,
     least_axes: i64,
+    check: Option<Check>,
 }
 
 impl Ranked {
@@ -167,7 +176,15 @@ impl InferenceOp for Ranked {
         target: &mut TypedModel,
         mapping: &HashMap<OutletId, OutletId>,
     ) -> TractResult<TVec<OutletId>> {
-        self.inner.to_typed(source, node, target, mapping)
+        let made = self.inner.to_typed(source, node, target, mapping)?;
+        if let Some(check) = &self.check {
+            let fact = |outlet: &OutletId| target.outlet_fact(*outlet).cloned();
+            let inputs = node.inputs.iter().filter_map(|input| mapping.get(input));
+            let inputs = inputs.map(fact).collect::<TractResult<Vec<_>>>()?;
+            let result = made.first().context("it has no result")?;
+            check.refuse(&inputs, &fact(result)?)?;
+        }
+        Ok(made)
     }
 
     as_op!();

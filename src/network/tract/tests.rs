@@ -168,24 +168,74 @@ fn a_stated_size_of_a_transposed_convolution_gives_its_padding() {
     }
 }
 
+/// ONNX Runtime 1.32's results of a kernel of 1, 2, 3, or of 1, over 1, 2.
 #[test]
-fn indices_that_count_from_the_end_are_refused() {
-    let nodes = || vec![node("GatherND", &["x", "at"], "y", &[])];
-    let run = |at: i64| {
-        let at = int64_tensor("at", &[1, 3], vec![0, 0, at]);
-        run(17, nodes(), vec![at], &[1.0, 3.0], &[1, 1, 2])
+fn a_transposed_convolution_that_pads_by_itself_gives_onnx_runtimes_size() {
+    for (auto_pad, taps, stride, more, want) in [
+        ("SAME_UPPER", 3, 2, 0, &[1.0, 2.0, 5.0, 4.0][..]),
+        ("SAME_LOWER", 3, 2, 0, &[2.0, 5.0, 4.0, 6.0]),
+        ("SAME_UPPER", 3, 2, 1, &[2.0, 5.0, 4.0, 6.0]),
+        ("SAME_LOWER", 3, 2, 1, &[2.0, 5.0, 4.0, 6.0]),
+        ("SAME_UPPER", 1, 2, 0, &[1.0, 0.0, 2.0]),
+        ("SAME_LOWER", 1, 3, 1, &[1.0, 0.0, 0.0, 2.0, 0.0]),
+    ] {
+        let attributes = [
+            of_ints("strides", &[stride]),
+            of_ints("output_padding", &[more]),
+            of_text("auto_pad", auto_pad),
+        ];
+        let nodes = vec![node("ConvTranspose", &["x", "w"], "y", &attributes)];
+        let w = float_tensor("w", &[1, 1, taps], vec![1.0, 2.0, 3.0][..taps].to_vec());
+        let got = run(17, nodes, vec![w], &[1.0, 2.0], &[1, 1, 2]).unwrap();
+        near(&got, want);
+    }
+}
+
+#[test]
+fn indices_that_count_from_the_end_or_are_computed_are_refused() {
+    let run_17 = |nodes: Vec<NodeProto>, weights: Vec<TensorProto>| {
+        run(17, nodes, weights, &[1.0, 3.0], &[1, 1, 2])
     };
-    near(&run(1).unwrap(), &[3.0]);
-    let why = run(-1).unwrap_err();
-    assert!(
-        why.contains("the node 'y' (GatherND) has negative indices"),
-        "{why}"
-    );
+    let run = |nodes: Vec<NodeProto>, at: i64| {
+        run_17(nodes, vec![int64_tensor("at", &[1, 3], vec![0, 0, at])])
+    };
+    let constant = || vec![node("GatherND", &["x", "at"], "y", &[])];
+    near(&run(constant(), 1).unwrap(), &[3.0]);
+    let why = run(constant(), -1).unwrap_err();
+    let expected = "it has negative indices";
+    assert!(why.contains(expected), "{why}");
+    // Computed from a shape alone, they are known.
+    let nodes = vec![
+        node("Shape", &["x"], "shape", &[]),
+        node("Sub", &["shape", "at"], "places", &[]),
+        node("Unsqueeze", &["places", "zero"], "row", &[]),
+        node("GatherND", &["x", "row"], "y", &[]),
+    ];
+    let known = |last: i64| {
+        let at = int64_tensor("at", &[3], vec![1, 1, last]);
+        let zero = int64_tensor("zero", &[1], vec![0]);
+        run_17(nodes.clone(), vec![at, zero])
+    };
+    near(&known(1).unwrap(), &[3.0]);
+    let why = known(3).unwrap_err();
+    assert!(why.contains(expected), "{why}");
+    let computed = vec![
+        node("ArgMax", &["x"], "best", &[of_int("axis", 2)]),
+        node("Add", &["best", "at"], "places", &[]),
+        node("GatherND", &["x", "places"], "y", &[]),
+    ];
+    let why = run(computed, 0).unwrap_err();
+    let expected = "it has computed indices";
+    assert!(why.contains(expected), "{why}");
 }
 
 /// The values of an RNN's results of a sequence of 1 and 3, with weights of 1.
-fn recurrent(opset: i64, results: &[&str], attribute: AttributeProto) -> Result<Vec<f32>, String> {
-    let attributes = [of_int("hidden_size", 1), attribute];
+fn recurrent(
+    opset: i64,
+    results: &[&str],
+    attributes: &[AttributeProto],
+) -> Result<Vec<f32>, String> {
+    let attributes = [&[of_int("hidden_size", 1)][..], attributes].concat();
     let nodes = vec![
         node("Reshape", &["x", "shape"], "s", &[]),
         test_node("RNN", &["s", "w", "r"], results, &attributes),
@@ -202,20 +252,25 @@ fn recurrent(opset: i64, results: &[&str], attribute: AttributeProto) -> Result<
 fn a_layer_may_run_from_the_end_of_its_sequence() {
     let last = 3f32.tanh();
     let first = (1.0 + last).tanh();
-    let reverse = || of_text("direction", "reverse");
-    near(&recurrent(17, &["y"], reverse()).unwrap(), &[first, last]);
-    near(&recurrent(17, &["", "y"], reverse()).unwrap(), &[first]);
-    near(&recurrent(10, &["all", "y"], reverse()).unwrap(), &[first]);
+    let reverse = [of_text("direction", "reverse")];
+    near(&recurrent(17, &["y"], &reverse).unwrap(), &[first, last]);
+    near(&recurrent(17, &["", "y"], &reverse).unwrap(), &[first]);
+    near(&recurrent(10, &["all", "y"], &reverse).unwrap(), &[first]);
 }
 
 #[test]
 fn a_layer_with_an_attribute_that_tract_drops_is_refused() {
     let clip = of_float("clip", 0.5);
-    let why = recurrent(17, &["y"], clip).unwrap_err();
+    let why = recurrent(17, &["y"], &[clip.clone()]).unwrap_err();
     assert!(why.contains("the node \"y\" (RNN) has clip = 0.5"), "{why}");
-    let reverse = of_text("direction", "reverse");
-    let why = recurrent(9, &["y"], reverse).unwrap_err();
-    assert!(why.contains("has direction = \"reverse\""), "{why}");
+    let reverse = || of_text("direction", "reverse");
+    // Rewritten, it still has the file's name.
+    let why = recurrent(17, &["y"], &[clip, reverse()]).unwrap_err();
+    assert!(why.contains("the node \"y\" (RNN) has clip = 0.5"), "{why}");
+    let why = recurrent(9, &["y"], &[reverse()]).unwrap_err();
+    let expected =
+        "has direction = \"reverse\", which is not supported: export it with opset 10 or later";
+    assert!(why.contains(expected), "{why}");
 }
 
 #[test]
@@ -231,23 +286,140 @@ fn a_file_of_two_opsets_is_refused() {
     forms::rewrite(&mut model).unwrap();
 }
 
+/// A Resize of a picture of four by four pixels, 0 to 15, and the same again as a second channel, with a third input (scales) or a fourth (sizes).
+fn resized(
+    attributes: &[AttributeProto],
+    roi: &[f32],
+    scales: &[f32],
+    sizes: &[i64],
+) -> Result<Vec<f32>, String> {
+    let name = |name: &'static str, is_there: bool| if is_there { name } else { "" };
+    let inputs = [
+        "x",
+        name("roi", !roi.is_empty()),
+        name("scales", !scales.is_empty()),
+        name("sizes", !sizes.is_empty()),
+    ];
+    let nodes = vec![node("Resize", &inputs, "y", attributes)];
+    let weights = vec![
+        float_tensor("roi", &[roi.len()], roi.to_vec()),
+        float_tensor("scales", &[scales.len()], scales.to_vec()),
+        int64_tensor("sizes", &[sizes.len()], sizes.to_vec()),
+    ];
+    let x: Vec<f32> = (0..32u8).map(|i| f32::from(i % 16)).collect();
+    let both = run(18, nodes, weights, &x, &[1, 2, 4, 4])?;
+    Ok(both[..both.len() / 2].to_vec())
+}
+
+/// The attributes of a Resize of this mode.
+fn kind(mode: &str, places: &str) -> [AttributeProto; 2] {
+    [
+        of_text("mode", mode),
+        of_text("coordinate_transformation_mode", places),
+    ]
+}
+
 #[test]
 fn cubes_to_one_pixel_as_pytorch_has_it_are_refused() {
-    let run = |side: i64| {
-        let attributes = [
-            of_text("mode", "cubic"),
-            of_text("coordinate_transformation_mode", "pytorch_half_pixel"),
-        ];
-        let nodes = vec![node("Resize", &["x", "", "", "sizes"], "y", &attributes)];
-        let sizes = int64_tensor("sizes", &[4], vec![1, 2, side, 2]);
-        run(17, nodes, vec![sizes], &[1.0; 32], &[1, 2, 4, 4])
-    };
-    near(&run(2).unwrap(), &[1.0; 8]);
-    let why = run(1).unwrap_err();
+    let cubic = kind("cubic", "pytorch_half_pixel");
+    // ONNX Runtime 1.32's values.
+    let want = [2.03125, 4.21875, 10.78125, 12.96875];
+    near(&resized(&cubic, &[], &[], &[1, 2, 2, 2]).unwrap(), &want);
+    near(
+        &resized(&cubic, &[], &[1.0, 1.0, 0.5, 0.5], &[]).unwrap(),
+        &want,
+    );
+    for refused in [
+        resized(&cubic, &[], &[], &[1, 2, 1, 2]),
+        resized(&cubic, &[], &[1.0, 1.0, 0.5, 0.25], &[]),
+    ] {
+        let why = refused.unwrap_err();
+        assert!(why.contains("it interpolates to one pixel"), "{why}");
+    }
+}
+
+#[test]
+fn a_crop_of_an_axis_that_keeps_its_size_is_refused() {
+    let linear = kind("linear", "tf_crop_and_resize");
+    let roi = [0.0, 0.0, 0.25, 0.25, 1.0, 1.0, 0.75, 0.75];
+    // ONNX Runtime 1.32's values.
+    let want = [3.75, 5.25, 9.75, 11.25];
+    near(&resized(&linear, &roi, &[], &[1, 2, 2, 2]).unwrap(), &want);
+    let why = resized(&linear, &roi, &[], &[1, 2, 4, 2]).unwrap_err();
     assert!(
-        why.contains("(Resize) interpolates by cubes to one pixel"),
+        why.contains("it crops an axis whose size it keeps"),
         "{why}"
     );
+}
+
+#[test]
+fn aligned_corners_with_proportions_or_antialias_are_refused() {
+    let with = |places: &str, other: AttributeProto, scales: &[f32], sizes: &[i64]| {
+        let attributes = [
+            &kind("linear", places)[..],
+            &[other, of_ints("axes", &[2, 3])],
+        ]
+        .concat();
+        resized(&attributes, &[], scales, sizes)
+    };
+    let proportions = || of_text("keep_aspect_ratio_policy", "not_larger");
+    with("half_pixel", proportions(), &[], &[2, 3]).unwrap();
+    let why = with("align_corners", proportions(), &[], &[2, 3]).unwrap_err();
+    assert!(why.contains("keeps proportions"), "{why}");
+    // ONNX Runtime 1.32's values.
+    let antialias = || of_int("antialias", 1);
+    let got = with("align_corners", antialias(), &[], &[1, 3]).unwrap();
+    near(&got, &[2.666_666_7, 4.0, 5.333_333_5]);
+    let why = with("align_corners", antialias(), &[0.4, 0.9], &[]).unwrap_err();
+    assert!(
+        why.contains("has antialias and scales to fractional"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_pool_with_dilations_that_pads_by_itself_is_refused() {
+    for op in ["MaxPool", "AveragePool", "LpPool"] {
+        let run = |dilation: i64| {
+            let attributes = [
+                of_ints("kernel_shape", &[2]),
+                of_ints("dilations", &[dilation]),
+                of_text("auto_pad", "SAME_UPPER"),
+            ];
+            let nodes = vec![node(op, &["x"], "y", &attributes)];
+            run(19, nodes, vec![], &[1.0, 3.0, 2.0, 4.0], &[1, 1, 4])
+        };
+        run(1).unwrap();
+        let why = run(2).unwrap_err();
+        assert!(why.contains("around a window with dilations"), "{why}");
+    }
+}
+
+#[test]
+fn the_best_values_out_of_order_are_refused() {
+    let run = |sorted: i64| {
+        let attributes = [of_int("axis", 2), of_int("sorted", sorted)];
+        let nodes = vec![test_node("TopK", &["x", "k"], &["y", "at"], &attributes)];
+        let k = int64_tensor("k", &[1], vec![2]);
+        run(17, nodes, vec![k], &[1.0, 3.0, 2.0, 0.0], &[1, 1, 4])
+    };
+    near(&run(1).unwrap(), &[3.0, 2.0]);
+    let why = run(0).unwrap_err();
+    assert!(why.contains("export it with sorted = 1"), "{why}");
+}
+
+#[test]
+fn a_transform_without_an_axis_is_along_the_one_before_the_last() {
+    let run = |opset: i64, attributes: &[AttributeProto]| {
+        let nodes = vec![node("DFT", &["x"], "y", attributes)];
+        let x = [1.0, 0.0, 3.0, 0.0, 2.0, 0.0, 4.0, 0.0];
+        run(opset, nodes, vec![], &x, &[1, 2, 2, 2])
+    };
+    let rows = [4.0, 0.0, -2.0, 0.0, 6.0, 0.0, -2.0, 0.0];
+    let columns = [3.0, 0.0, 7.0, 0.0, -1.0, 0.0, -1.0, 0.0];
+    near(&run(20, &[]).unwrap(), &rows);
+    near(&run(17, &[]).unwrap(), &columns);
+    near(&run(17, &[of_int("axis", 2)]).unwrap(), &rows);
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn graph(shape: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> G
 #[test]
 fn a_reversal_and_the_means_after_it_tell_the_order_of_the_channels() {
     let caffe = |means: [f32; 3], reverses: bool| {
-        let gather = test_node("Gather", &["x", "order"], &["g"], &[]);
+        let gather = test_node("Gather", &["x", "order"], &["g"], &[of_int("axis", 3)]);
         let from = if reverses { "g" } else { "x" };
         let mut nodes = vec![test_node("Sub", &[from, "means"], &["y"], &[])];
         nodes.splice(0..0, reverses.then_some(gather));
@@ -221,9 +221,40 @@ fn channel_by_channel(
         graph.node.push(split);
     }
     for (c, end) in ends.iter_mut().enumerate() {
-        if apart == "Gather" {
+        let channel = c as i64;
+        let mut list = |name: &str, values: Vec<i64>| {
+            let name = format!("{name}{c}");
+            let list = int64_tensor(&name, &[values.len()], values);
+            graph.initializer.push(list);
+            name
+        };
+        let far = i64::MAX;
+        let slice = match apart {
+            "Slice" => Some((vec![channel], vec![channel + 1], Some(vec![1]))),
+            "Slice from the end" => {
+                let end = if c == 2 { far } else { channel - 2 };
+                Some((vec![channel - 3], vec![end], Some(vec![-3])))
+            }
+            "Slice of all axes" | "Slice of all listed axes" => {
+                let axes = (apart != "Slice of all axes").then(|| vec![0, 1, 2, 3]);
+                Some((
+                    vec![0, channel, 0, 0],
+                    vec![far, channel + 1, far, far],
+                    axes,
+                ))
+            }
+            _ => None,
+        };
+        if let Some((starts, ends, axes)) = slice {
+            let mut inputs = vec!["x".to_owned(), list("starts", starts), list("ends", ends)];
+            inputs.extend(axes.map(|axes| list("axes", axes)));
+            let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+            graph.node.push(test_node("Slice", &inputs, &[end], &[]));
+        }
+        if apart.starts_with("Gather") {
             let (index, flat) = (format!("index{c}"), format!("flat{c}"));
-            let number = int64_tensor(&index, &[], vec![c as i64]);
+            let from_end = if apart == "Gather" { 0 } else { 3 };
+            let number = int64_tensor(&index, &[], vec![channel - from_end]);
             graph.initializer.push(number);
             let gather = test_node(
                 "Gather",
@@ -262,7 +293,15 @@ fn channels_that_are_normalised_apart_are_followed_to_where_they_are_joined() {
         ("Mul", [0.458, 0.448, 0.45]),
         ("Add", [-0.03, -0.088, -0.188]),
     ];
-    for apart in ["Split", "Gather"] {
+    for apart in [
+        "Split",
+        "Gather",
+        "Gather from the end",
+        "Slice",
+        "Slice from the end",
+        "Slice of all axes",
+        "Slice of all listed axes",
+    ] {
         let found = of(&channel_by_channel(apart, &means, [0, 1, 2]));
         let scaling = found.scaling.unwrap();
         assert_eq!(scaling.pixel_most, 255.0);
@@ -278,8 +317,73 @@ fn channels_that_are_normalised_apart_are_followed_to_where_they_are_joined() {
         let mixed = of(&channel_by_channel(apart, &means, [1, 0, 2]));
         assert_eq!(mixed.scaling.unwrap().pixel_most, 255.0);
         let tangled = of(&channel_by_channel(apart, &[("Pow", [2.0; 3])], [0, 1, 2]));
-        assert_eq!(tangled.unclear.as_deref(), Some(apart));
+        assert_eq!(tangled.unclear.as_deref(), apart.split(' ').next());
+        // What was understood before counts for nothing.
+        let mut half = channel_by_channel(apart, &means, [0, 1, 2]);
+        let last = half.node.iter().rposition(|node| node.op_type == "Sub");
+        half.node[last.unwrap()].op_type = "Pow".into();
+        let found = of(&half);
+        assert_eq!((found.scaling, found.channels), (None, None));
+        assert!(found.unclear.is_some(), "{apart}");
+        // Joined as rows, they are no channels.
+        let mut rows = channel_by_channel(apart, &means, [0, 1, 2]);
+        let joined = rows.node.iter().position(|node| node.op_type == "Concat");
+        rows.node[joined.unwrap()].attribute = vec![of_int("axis", 2)];
+        assert!(of(&rows).unclear.is_some(), "{apart}");
     }
+}
+
+#[test]
+fn a_part_of_the_picture_that_is_not_understood_is_named() {
+    let taken = |starts: Vec<i64>, ends: Vec<i64>, axes: Vec<i64>| {
+        let nodes = vec![
+            test_node("Slice", &["x", "starts", "ends", "axes"], &["part"], &[]),
+            test_node("Div", &["part", "most"], &["y"], &[]),
+        ];
+        let list = |name: &str, values: Vec<i64>| int64_tensor(name, &[values.len()], values);
+        let mut constants = vec![float_tensor("most", &[], vec![255.0])];
+        constants.extend([
+            list("starts", starts),
+            list("ends", ends),
+            list("axes", axes),
+        ]);
+        of(&graph(&[1, 3, 8, 8], nodes, constants))
+    };
+    assert_eq!(
+        taken(vec![0], vec![2], vec![1]).unclear.as_deref(),
+        Some("Slice")
+    );
+    let odd = taken(vec![i64::MAX], vec![i64::MIN], vec![i64::MIN]);
+    assert_eq!(most(&odd), Some(255.0));
+    // A crop, and a single channel.
+    assert_eq!(
+        most(&taken(vec![1, 1], vec![7, 7], vec![2, -1])),
+        Some(255.0)
+    );
+    assert_eq!(most(&taken(vec![-3], vec![-2], vec![1])), Some(255.0));
+}
+
+#[test]
+fn a_reader_of_the_shape_alone_is_none_of_the_picture() {
+    let mut graph = begins_with(&[("Sub", &[0.485, 0.456, 0.406])]);
+    for op in ["Shape", "Size"] {
+        graph.node.push(test_node(op, &["x0"], &[op], &[]));
+    }
+    assert_eq!(most(&of(&graph)), Some(1.0));
+}
+
+#[test]
+fn a_channel_that_is_apart_has_its_own_bounds() {
+    let mut graph = channel_by_channel("Split", &[("Mul", [1.0 / 255.0, 0.1, 0.1])], [0, 1, 2]);
+    // The second channel is bounded at 25.5 * 0.1.
+    let bounds = test_node("Clip", &["piece1 Mul", "", "bound"], &["bounded"], &[]);
+    let concat = graph.node.iter_mut().find(|node| node.op_type == "Concat");
+    concat.unwrap().input[1] = "bounded".into();
+    graph.node.insert(3, bounds);
+    graph
+        .initializer
+        .push(float_tensor("bound", &[], vec![25.5]));
+    assert_eq!(most(&of(&graph)), Some(255.0));
 }
 
 #[test]
@@ -292,4 +396,8 @@ fn statistics_of_the_picture_are_not_understood() {
         .node
         .push(test_node("Div", &["x0", "most"], &["y"], &[]));
     assert_eq!(of(&graph).unclear.as_deref(), Some("ReduceMax"));
+    // Beside a layer it gates that.
+    let gate = graph.node.last_mut().unwrap();
+    *gate = test_node("Conv", &["x0", "w"], &["y"], &[]);
+    assert_eq!(of(&graph), Start::default());
 }

@@ -47,7 +47,7 @@ impl Rewrite<'_> {
             "QLinearAveragePool"
                 if int(&node, "ceil_mode", 0) != 0 && int(&node, "count_include_pad", 0) != 0 =>
             {
-                Err("has ceil_mode with count_include_pad, by which ONNX Runtime divides otherwise: export it without either".into())
+                Err("has ceil_mode with count_include_pad, for which ONNX Runtime uses another divisor: export it without one of them".into())
             }
             "QLinearSoftmax" if (int(&node, "opset", self.opset) < 13) != (self.opset < 13) => {
                 Err("follows another opset's rule than the file's operators".into())

@@ -169,7 +169,7 @@ impl Forms<'_> {
         };
         if drops_a_row(truth) {
             return Err(format!(
-                "has a mask '{mask}' that drops all of a row, for which there is no softmax: keep one place of each row"
+                "has a mask '{mask}' that masks out a whole row, which leaves its softmax undefined: keep at least one place per row"
             ));
         }
         let out = output(node);
@@ -233,7 +233,7 @@ mod tests {
         rewritten([0, 1, 1, 0], &[]).unwrap();
         let why = rewritten([1, 1, 0, 0], &[]).unwrap_err();
         assert!(
-            why.contains("a mask 'mask' that drops all of a row"),
+            why.contains("a mask 'mask' that masks out a whole row"),
             "{why}"
         );
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! attention   Attention of vision networks
-//! mod         activations and pools that tract misreads, layers in training mode
+//! mod         activations, pools and transforms that tract misreads, layers in training mode
 //! norm        BatchNormalization in training mode
 //! logarithms  logarithms of sums of exponentials
 //! recurrent   RNN, GRU and LSTM that run backwards
@@ -27,11 +27,10 @@ mod recurrent;
 pub use integers::KEEP_TYPE;
 pub use norm::in_training;
 
-use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
+use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints, text};
 use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
     drop_unread_weights, float_tensor, holds_at_most, int64_tensor, is_standard, read_counts,
-    stated_count,
 };
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -91,11 +90,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         folded: false,
     };
     for node in nodes {
-        let name = if node.name.is_empty() {
-            output(&node).to_owned()
-        } else {
-            node.name.clone()
-        };
+        let name = name_of(&node).to_owned();
         let op = node.op_type.clone();
         let before = forms.nodes.len();
         forms
@@ -184,7 +179,12 @@ impl Forms<'_> {
                     return self.modulo(node);
                 }
             }
-            "GatherND" | "ScatterND" => self.counted_from_the_end(&node)?,
+            "DFT" if self.opset >= 20 && input(&node, 2).is_empty() => {
+                self.transform_axis(&mut node);
+            }
+            "AveragePool" | "LpPool" | "MaxPool" if is_dilated_same(&node) => {
+                return Err(DILATED_SAME.into());
+            }
             "RNN" | "GRU" | "LSTM" if self.is_backwards(&node) => {
                 self.backwards(node);
                 return Ok(());
@@ -265,20 +265,11 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// tract cannot count indices of GatherND and ScatterND from the end: it panics on a frame.
-    fn counted_from_the_end(&mut self, node: &NodeProto) -> Result<(), String> {
-        let Some(&indices) = self.weights.get(input(node, 1)) else {
-            return Ok(());
-        };
-        // Against a file that names the same indices again and again.
-        let left = stated_count(indices).and_then(|count| self.channels_left.checked_sub(count));
-        let Some(left) = left else { return Ok(()) };
-        self.channels_left = left;
-        let whole = integers::whole_numbers(indices);
-        if whole.is_none_or(|(_, indices)| indices.iter().all(|&at| at >= 0)) {
-            return Ok(());
-        }
-        Err("has negative indices, which are not supported: export it with indices that count from 0".into())
+    /// The axis of a DFT that states none is the one before the last; tract takes the second.
+    fn transform_axis(&mut self, node: &mut NodeProto) {
+        let axis = int64_tensor(&format!("eyelet/{}.axis", output(node)), &[], vec![-2]);
+        node.input.resize(3, String::new());
+        node.input[2] = self.constant(axis);
     }
 
     /// tract mistakes a constant dividend for the divisor: it becomes a computed one.
@@ -445,7 +436,7 @@ impl Forms<'_> {
         attribute: Vec<AttributeProto>,
     ) {
         self.nodes.push(NodeProto {
-            name: like.name.clone(),
+            name: name_of(like).to_owned(),
             op_type: op.to_owned(),
             input: inputs.iter().map(|&i| i.to_owned()).collect(),
             output: vec![output.to_owned()],
@@ -453,6 +444,23 @@ impl Forms<'_> {
             ..NodeProto::default()
         });
     }
+}
+
+const DILATED_SAME: &str = "pads by itself (auto_pad = \"SAME_...\") around a window with dilations, for which ONNX Runtime's padding is not \
+                            that of ONNX: export it with pads";
+
+/// Whether a pool with dilations pads by itself.
+fn is_dilated_same(node: &NodeProto) -> bool {
+    let dilations = ints(node, "dilations").unwrap_or_default();
+    text(node, "auto_pad").starts_with("SAME_") && dilations.iter().any(|&d| d > 1)
+}
+
+/// What a message calls a node: its name, or that of its first result.
+fn name_of(node: &NodeProto) -> &str {
+    let mut names = std::iter::once(&node.name).chain(&node.output);
+    names
+        .find(|name| !name.is_empty())
+        .map_or("", String::as_str)
 }
 
 /// The name of input `at`; empty if it is omitted.

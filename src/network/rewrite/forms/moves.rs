@@ -1,7 +1,7 @@
 //! Pad that crops, and Resize whose scales give fractional sizes.
 
 use super::{Forms, input, output};
-use crate::network::onnx::attributes::{ints, of_int, of_ints, text};
+use crate::network::onnx::attributes::{int, ints, of_int, of_ints, text};
 use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{holds_at_most, int64_tensor, values_f32};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -122,16 +122,6 @@ impl Forms<'_> {
                 "takes the nearest values by '{how}', of which tract takes others: export it with 'half_pixel' or 'asymmetric'"
             ));
         }
-        let sizes = self.ints(input(&node, 3)).unwrap_or_default();
-        let sides = sizes
-            .get(sizes.len().saturating_sub(2)..)
-            .unwrap_or_default();
-        if how == "pytorch_half_pixel" && text(&node, "mode") == "cubic" && sides.contains(&1) {
-            return Err(
-                "interpolates by cubes to one pixel, of which tract makes another one: export it with linear interpolation"
-                    .into(),
-            );
-        }
         let Some(scales) = scales.filter(|_| corners && input(&node, 3).is_empty()) else {
             self.nodes.push(node);
             return Ok(());
@@ -140,6 +130,11 @@ impl Forms<'_> {
         if values.is_empty() || values.iter().all(|s| s.fract() == 0.0) {
             self.nodes.push(node);
             return Ok(());
+        }
+        if int(&node, "antialias", 0) != 0 {
+            return Err("has antialias and scales to fractional sizes, by which tract filters otherwise: export it with sizes, or without \
+                        antialias"
+                .into());
         }
         let axes = ints(&node, "axes");
         let out = output(&node).to_owned();

@@ -1,7 +1,7 @@
-//! RNN, GRU and LSTM that run from the end of their sequence: tract ignores their direction. The sequence is turned round before
-//! such a layer, and its result after it.
+//! RNN, GRU and LSTM that run from the end of their sequence: tract ignores their direction. The sequence is reversed before such a
+//! layer, and its result after it.
 
-use super::{Forms, output};
+use super::{Forms, name_of, output};
 use crate::network::onnx::attributes::{int, text};
 use crate::network::onnx::int64_tensor;
 use tract_onnx::pb::NodeProto;
@@ -22,9 +22,11 @@ impl Forms<'_> {
         let starts = self.constant(int64_tensor(&part("last"), &[1], vec![-1]));
         let ends = self.constant(int64_tensor(&part("first"), &[1], vec![-i64::MAX]));
         let time = self.constant(int64_tensor(&part("time"), &[1], vec![0]));
-        let turned = [&x[..], &starts, &ends, &time, &starts];
-        self.push(&node, "Slice", &turned, &part("turned"), vec![]);
-        node.input[0] = part("turned");
+        let reversed = [&x[..], &starts, &ends, &time, &starts];
+        self.push(&node, "Slice", &reversed, &part("reversed"), vec![]);
+        // A refusal of it names what the file has.
+        node.name = name_of(&node).to_owned();
+        node.input[0] = part("reversed");
         node.attribute.retain(|a| a.name != "direction");
         // Only `Y` has all steps; the other results are of the last step, which is now the first place in time.
         let out = output(&node).to_owned();
