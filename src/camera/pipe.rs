@@ -487,7 +487,7 @@ fn lost(error: std::io::Error) -> CameraError {
 
 /// No picture came; says what is wrong with the bytes that did.
 fn timeout(waited: Duration, vain: Option<Damage>) -> CameraError {
-    let warning = vain.map(|damage| format!("what came could not be used: {damage}"));
+    let warning = vain.map(|damage| format!("the data could not be used: {damage}"));
     CameraError::Timeout {
         camera: "the pipe on standard input".into(),
         waited,

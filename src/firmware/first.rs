@@ -309,7 +309,7 @@ impl First {
         }
         if !is_saved && self.supervisor.stays_up(&reason, now) {
             self.journal.log(&format!(
-                "{reason}; not rebooting, because the next start would not know that and might do so for ever; \
+                "{reason}; not rebooting: the reason could not be saved, so the next start might reboot again for ever; \
                  restarting the program instead"
             ));
             self.forget();
@@ -470,7 +470,7 @@ impl First {
                 ));
                 if watchdog.timeout < self.policy.watchdog {
                     self.journal.log(
-                        "the hardware allows no longer time; it holds instead of policy.watchdog_s in the board file",
+                        "the hardware allows no more; this replaces policy.watchdog_s in the board file",
                     );
                 }
                 self.supervisor.hardware_allows(watchdog.timeout);
