@@ -100,7 +100,8 @@ impl Care {
     /// `EYELET_TEST_HANG_AFTER`, a number of frames, hangs the loop on purpose.)
     ///
     /// # Errors
-    /// [`Cause::Policy`] when nobody listens at the socket: the watchdog would reset the board for no fault of its own.
+    /// [`Cause::Output`] when nobody listens at the socket: the watchdog would reset the board for no fault of its own. Not
+    /// [`Cause::Policy`], which asks for a reboot: that would not help, and never end.
     pub fn of_environment(policy: Policy) -> Result<Self, Failure> {
         let mut care = Self::unwatched(policy);
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -113,9 +114,10 @@ impl Care {
         if let Some(address) = variable("NOTIFY_SOCKET") {
             let notify = Notify::connect(&address).map_err(|error| {
                 Failure::new(
-                    Cause::Policy,
+                    Cause::Output,
                     format!(
-                        "cannot reach the service manager at {address}: {error}; unset NOTIFY_SOCKET to run without one"
+                        "cannot connect to the service manager's socket {address} (NOTIFY_SOCKET): {error}; start the program through the \
+                         service manager, or unset NOTIFY_SOCKET to run without one"
                     ),
                 )
             })?;
