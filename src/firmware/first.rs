@@ -241,7 +241,7 @@ impl First {
         }
     }
 
-    /// The slot on trial has proved itself. A slow card may take seconds to confirm it, and the watchdog must be fed meanwhile,
+    /// The slot on trial has proved itself. A slow card may take half a minute to confirm it, and the watchdog must be fed meanwhile,
     /// so a thread does that and sends [`News::Confirmed`] to the loop.
     fn confirm(&self) {
         let (slots, sender) = (self.slots.clone(), self.sender.clone());
