@@ -1,6 +1,7 @@
 //! The first program's loop: starts the classifier, listens to it, and carries out what [`super::supervisor`] decides.
 
 use super::bring_up::{BringUp, LastReboot, Machine, News, PROGRAM};
+use super::child;
 use super::command_line::CommandLine;
 use super::errands::{Departure, Errands};
 use super::journal::Journal;
@@ -184,6 +185,7 @@ impl First {
             self.read_output();
             let mut orders = VecDeque::from(self.receive());
             orders.extend(self.reap());
+            self.reap_orphans();
             if self.departure.is_none() {
                 orders.extend(self.supervisor.tick(clock::now()));
             }
@@ -561,6 +563,14 @@ impl First {
         };
         let how = how_ended(status, &program.last_words);
         self.supervisor.ended(&how, status.code(), clock::now())
+    }
+
+    /// A shell's background programs, say, once the shell has ended.
+    fn reap_orphans(&self) {
+        let program = self.program.as_ref().map(|program| program.child.id());
+        let shell = self.shell.as_ref().and_then(Shell::id);
+        let own: Vec<u32> = program.into_iter().chain(shell).collect();
+        child::reap_orphans(&own);
     }
 
     fn read_output(&mut self) {
