@@ -466,15 +466,8 @@ impl First {
         }
         match Watchdog::open(Path::new("/dev/watchdog"), self.policy.watchdog) {
             Ok(watchdog) => {
-                let seconds = watchdog.timeout.as_secs();
-                self.journal.log(&format!(
-                    "watchdog armed: {seconds} s without a finished frame resets the board"
-                ));
-                if watchdog.timeout < self.policy.watchdog {
-                    self.journal.log(
-                        "the hardware allows no more; this replaces policy.watchdog_s in the board file",
-                    );
-                }
+                self.journal
+                    .log(&armed(watchdog.timeout, self.policy.watchdog));
                 self.supervisor.hardware_allows(watchdog.timeout);
                 self.watchdog = Some(watchdog);
             }
@@ -631,6 +624,24 @@ impl Program {
     }
 }
 
+/// What to log of a watchdog that resets the board after `timeout`, where the policy wants `wanted`.
+fn armed(timeout: Duration, wanted: Duration) -> String {
+    let seconds = timeout.as_secs();
+    let armed = format!("watchdog armed: {seconds} s without a finished frame resets the board");
+    match () {
+        () if timeout.is_zero() => {
+            let seconds = wanted.as_secs();
+            format!(
+                "watchdog armed: it does not say after how long without a finished frame it resets the board; taken for {seconds} s"
+            )
+        }
+        () if timeout < wanted => {
+            format!("{armed} (the hardware allows no more; this replaces policy.watchdog_s in the board file)")
+        }
+        () => armed,
+    }
+}
+
 fn how_ended(status: ExitStatus, last_words: &str) -> String {
     if !last_words.is_empty() {
         return last_words.to_owned();
@@ -639,5 +650,19 @@ fn how_ended(status: ExitStatus, last_words: &str) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "unknown reason".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_watchdog_allows_is_logged() {
+        let said = |timeout, wanted| armed(Duration::from_secs(timeout), Duration::from_secs(wanted));
+        let plain = "watchdog armed: 15 s without a finished frame resets the board";
+        assert_eq!(said(15, 15), plain);
+        assert!(said(15, 60).contains("this replaces policy.watchdog_s"));
+        assert!(said(0, 60).ends_with("taken for 60 s"), "{}", said(0, 60));
     }
 }
