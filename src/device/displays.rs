@@ -429,7 +429,8 @@ mod tests {
 
     /// A slot on trial must show its frames within 15 s.
     #[test]
-    fn a_display_that_fails_at_start_is_opened_again_soon_and_a_missing_one_within_the_longest_pause() {
+    fn a_display_that_fails_at_start_is_opened_again_soon_and_a_missing_one_within_the_longest_pause()
+     {
         let serial = Serial::new(false, Instant::now(), "unknown");
         for (is_absent, pause) in [(false, PAUSE.0), (true, PAUSE.1)] {
             let how = OpenDisplay {

@@ -241,7 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_die_is_left_behind_until_it_does_and_is_the_only_one_for_its_device() {
+    fn a_program_that_does_not_die_is_left_behind_until_it_does_and_is_the_only_one_for_its_device()
+    {
         const WHAT: &str = "a dead card";
         // It is not killed: as if killing had no effect.
         let child = start(Command::new("sleep").arg("1000")).unwrap();
@@ -254,7 +255,10 @@ mod tests {
         let failed = asked().unwrap_err();
         assert_eq!(
             (failed.message.as_str(), failed.code),
-            ("a dead card: no answer, not even to an earlier command", None)
+            (
+                "a dead card: no answer, not even to an earlier command",
+                None
+            )
         );
         shell(":", b"", patience).unwrap();
         for (_, child) in left_behind().iter_mut().filter(|it| it.1.id() == id) {
@@ -279,11 +283,17 @@ mod tests {
             let output = alone.args(["--exact", NAME]).env(ALONE, "1").output();
             let output = output.unwrap();
             let text = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && text.contains("1 passed"), "{text}");
+            assert!(
+                output.status.success() && text.contains("1 passed"),
+                "{text}"
+            );
             return;
         }
         // SAFETY: the call takes no pointers. Orphans are given to this process, as to process 1.
-        assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }, 0);
+        assert_eq!(
+            unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) },
+            0
+        );
         let patience = Duration::from_secs(60);
         let began = Instant::now();
         let script = "sleep 0.2 < /dev/null > /dev/null 2>&1 & echo $!";

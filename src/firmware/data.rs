@@ -255,9 +255,7 @@ fn is_partly_unreadable(bytes: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<
     let page = |number: u64| number * PAGE_BYTES;
     // A dead card is not asked for each page: every answer may take a second.
     let answers = |number: &u64| !is_bad(page(*number));
-    let does_answer = [0, pages / 2, pages.saturating_sub(1)]
-        .iter()
-        .any(answers);
+    let does_answer = [0, pages / 2, pages.saturating_sub(1)].iter().any(answers);
     does_answer && (0..pages.min(BLANK_BYTES / PAGE_BYTES)).any(|number| is_bad(page(number)))
 }
 

@@ -636,7 +636,9 @@ fn armed(timeout: Duration, wanted: Duration) -> String {
             )
         }
         () if timeout < wanted => {
-            format!("{armed} (the hardware allows no more; this replaces policy.watchdog_s in the board file)")
+            format!(
+                "{armed} (the hardware allows no more; this replaces policy.watchdog_s in the board file)"
+            )
         }
         () => armed,
     }
@@ -659,7 +661,8 @@ mod tests {
 
     #[test]
     fn what_the_watchdog_allows_is_logged() {
-        let said = |timeout, wanted| armed(Duration::from_secs(timeout), Duration::from_secs(wanted));
+        let said =
+            |timeout, wanted| armed(Duration::from_secs(timeout), Duration::from_secs(wanted));
         let plain = "watchdog armed: 15 s without a finished frame resets the board";
         assert_eq!(said(15, 15), plain);
         assert!(said(15, 60).contains("this replaces policy.watchdog_s"));

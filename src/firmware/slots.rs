@@ -151,10 +151,7 @@ impl Slots {
 }
 
 /// Does something until it succeeds, [`CONFIRM_TRIES`] times at most, with `pause` in between; returns the last error.
-fn persist(
-    pause: Duration,
-    mut attempt: impl FnMut() -> Result<(), String>,
-) -> Result<(), String> {
+fn persist(pause: Duration, mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), String> {
     let mut result = attempt();
     for _ in 1..CONFIRM_TRIES {
         if result.is_ok() {

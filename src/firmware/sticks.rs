@@ -224,7 +224,9 @@ impl Sticks {
         log(&format!("update: {}", installed.message));
         // The stick may have returned another label than before.
         if installed.id == self.running_id || tried.failed.contains(&installed.id) {
-            log("no update: the stick's system changed while it was read, to one that was already tried or is running");
+            log(
+                "no update: the stick's system changed while it was read, to one that was already tried or is running",
+            );
             return None;
         }
         // Recorded first: otherwise a system that fails its trial would be tried again and again.

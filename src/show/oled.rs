@@ -2,7 +2,7 @@
 //!
 //! Its memory has pages of 8 rows; a byte is a column of a page, with the upper pixel in the lowest bit. Both controllers support
 //! page addressing, so one way of writing serves both. Only cells of 8 x 8 pixels that changed are sent. A panel that lost its power
-//! for a moment acknowledges what is sent and stays dark, so every [`RENEW_PERIOD`] it is set up again and gets everything; in
+//! for a moment acknowledges what is sent and stays dark, so every 20 s it is set up again and gets everything; in
 //! between, an unchanged drawing pushes nothing.
 
 mod config;
