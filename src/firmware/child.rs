@@ -290,10 +290,8 @@ mod tests {
             return;
         }
         // SAFETY: the call takes no pointers. Orphans are given to this process, as to process 1.
-        assert_eq!(
-            unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) },
-            0
-        );
+        let done = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+        assert_eq!(done, 0);
         let patience = Duration::from_secs(60);
         let began = Instant::now();
         let script = "sleep 0.2 < /dev/null > /dev/null 2>&1 & echo $!";
