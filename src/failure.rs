@@ -25,13 +25,13 @@ pub enum Cause {
     Download = 9,
     /// A model ran, and its scores differ from the stored ones.
     Mismatch = 10,
-    /// An output (standard output, a PNG) could not be written.
+    /// An output (standard output, a PNG, the service manager's socket) could not be written.
     Output = 11,
     /// A package or program that an image is made of is missing or damaged.
     Package = 12,
     /// A card was refused, or could not be written or read back.
     Device = 13,
-    /// The board file's policy wants a reboot, or whoever is to watch over the board cannot be reached.
+    /// The board file's policy wants a reboot.
     Policy = 14,
     /// A board's data partition holds no usable volume. Only the hidden `eyelet keep` ends with it.
     Volume = 15,

@@ -455,7 +455,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[camera.pattern]",
         "[camera.v4l2]\ndevice = \"video0\"",
-        "t.toml:8:1: camera.v4l2.device: needs \"auto\" or a whole path like \"/dev/video0\" or \"/dev/v4l/by-id/...\"",
+        "t.toml:8:1: camera.v4l2.device: needs \"auto\" or an absolute path like \"/dev/video0\" or \"/dev/v4l/by-id/...\"",
     ),
     (
         "[camera.pattern]",

@@ -253,7 +253,7 @@ fn what_a_folder_has_besides_pictures_is_counted() {
     // One that is named is refused with what to do.
     let run = classify(folder.path(), &["in/c.HEIC"], None);
     assert_eq!(run.code, PICTURE);
-    let says = "it is a HEIC picture, which is not read here: convert it to JPEG";
+    let says = "it is a HEIC picture, which is not supported: convert it to JPEG";
     assert!(run.stderr.contains(says), "{}", run.stderr);
 }
 

@@ -107,7 +107,8 @@ pub trait CameraKind: fmt::Display {
     /// Opens the camera.
     ///
     /// # Errors
-    /// Why it cannot be used, and what to do about it.
+    /// Why it cannot be used, and what to do about it; [`CameraError::NotYet`] if it has to be opened again at once, after a look at
+    /// clocks and signals.
     fn open(&self) -> Result<Box<dyn Camera>, CameraError>;
 
     /// Checks what can be checked without hardware: files that the settings name.
@@ -181,6 +182,9 @@ pub struct Counts {
 /// Why there is no frame.
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
+    /// While a camera is being opened: it sends nothing yet, and its timeout has not expired.
+    #[error("no picture has come yet")]
+    NotYet,
     /// No frame came in time. The stream has to be rebuilt: the device loop reopens the camera.
     #[error("no frame from {camera} for {waited:?}{}{}", if .warning.is_empty() { "" } else { ": " }, .warning)]
     Timeout {

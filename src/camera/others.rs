@@ -48,13 +48,13 @@ impl Others {
     }
 
     fn links_message(&self) -> Option<String> {
-        let (links, are) = match self.links {
+        let (links, were) = match self.links {
             0 => return None,
-            1 => ("1 link to a folder, or to nothing,".to_owned(), "is"),
-            count => (format!("{count} links to folders, or to nothing,"), "are"),
+            1 => ("1 link to a folder, or to nothing,".to_owned(), "was"),
+            count => (format!("{count} links to folders, or to nothing,"), "were"),
         };
         Some(format!(
-            "{links} {are} left out; name the folders themselves to have their pictures"
+            "{links} {were} skipped; name the folders themselves to include their pictures"
         ))
     }
 
@@ -123,11 +123,11 @@ mod tests {
         assert_eq!(others.links_message(), None);
         others.add_link(Path::new("a/.link"));
         others.add_link(Path::new("a/link"));
-        let what = "left out; name the folders themselves to have their pictures";
-        let words = format!("1 link to a folder, or to nothing, is {what}");
+        let what = "skipped; name the folders themselves to include their pictures";
+        let words = format!("1 link to a folder, or to nothing, was {what}");
         assert_eq!(others.links_message(), Some(words));
         others.add_link(Path::new("a/b.png"));
-        let words = format!("2 links to folders, or to nothing, are {what}");
+        let words = format!("2 links to folders, or to nothing, were {what}");
         assert_eq!(others.links_message(), Some(words));
         let one = message(&["Makefile"]).unwrap();
         assert_eq!(one.1, "1 other file is left out");

@@ -144,7 +144,7 @@ fn unread_kind(bytes: &[u8]) -> Option<&'static str> {
 fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     if let Some(kind) = unread_kind(bytes) {
         return Err(format!(
-            "it is {kind}, which is not read here: convert it to JPEG"
+            "it is {kind}, which is not supported: convert it to JPEG"
         ));
     }
     let format = image::guess_format(bytes)
@@ -152,7 +152,7 @@ fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     if !READ.contains(&format) {
         let kind = format!("{format:?}").to_uppercase();
         return Err(format!(
-            "it is a picture of the kind {kind}, which is not read here: convert it to JPEG or PNG"
+            "it is a {kind} picture, which is not supported: convert it to JPEG or PNG"
         ));
     }
     let name = format.extensions_str().first().copied().unwrap_or("?");
@@ -413,14 +413,14 @@ mod tests {
             ("a.heic", b"\0\0\0\x24ftypheic\0\0\0\0", "a HEIC picture"),
             ("a.jpg", b"\xff\x0a\xfa\x1f", "a JPEG XL picture"),
         ] {
-            let words = format!("it is {kind}, which is not read here: convert it to JPEG");
+            let words = format!("it is {kind}, which is not supported: convert it to JPEG");
             refuse(name, head, &words);
         }
         for (name, head, kind) in [
             ("a.ppm", &b"P6 1 1 255\n\x01\x02\x03"[..], "PNM"),
             ("a.ico", b"\0\0\x01\0\x01\0", "ICO"),
         ] {
-            let words = format!("it is a picture of the kind {kind}, which is not read here");
+            let words = format!("it is a {kind} picture, which is not supported");
             refuse(name, head, &words);
         }
         let mut png = encoded(&four(), ImageFormat::Png);

@@ -13,7 +13,7 @@
 //! closed, so that reopening it continues where it stopped.
 
 use super::framing::{ADVICE, Damage, Detected, Framer, Step, detect};
-use super::patience::Patience;
+use super::patience::{Patience, SLICE};
 use super::sniff::{HEAD_BYTES, guess};
 use super::{Camera, CameraConfig, CameraError, CameraKind, Counts, Kind, Next};
 use crate::data_roots::Base;
@@ -25,7 +25,7 @@ use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 /// Bytes per read: the capacity of a Linux pipe.
@@ -34,8 +34,21 @@ const READ_BYTES: usize = 64 * 1024;
 /// More than a sender puts between two pictures, such as the headers of an HTTP part.
 const WORDS_BYTES: usize = 1024;
 
+/// A sender that sends nothing for this long is logged, once.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// The stream on standard input while no camera holds it.
-static STANDARD_INPUT: Mutex<Option<Stream>> = Mutex::new(None);
+static STANDARD_INPUT: Mutex<Kept> = Mutex::new(Kept {
+    beginning: None,
+    stream: None,
+});
+
+/// What is kept of standard input: one of these.
+#[derive(Debug, Default)]
+struct Kept {
+    beginning: Option<Beginning>,
+    stream: Option<Stream>,
+}
 
 /// See the module's documentation.
 pub(super) const KIND: Kind = Kind {
@@ -150,31 +163,49 @@ struct Stream {
 }
 
 impl PipeCamera {
-    /// Opens standard input; waits for its first bytes, at most the camera's timeout.
+    /// Opens standard input; waits for its first bytes in slices, each of which ends with [`CameraError::NotYet`], at most the
+    /// camera's timeout in all.
     pub fn open(config: &PipeConfig) -> Result<Self, CameraError> {
-        let kept = STANDARD_INPUT.lock().map_or(None, |mut kept| kept.take());
-        if let Some(stream) = kept
-            && stream.config == *config
-        {
-            return Ok(Self {
-                patience: Patience::new(config.timeout),
-                stream: Some(stream),
-                keep: true,
-            });
-        }
-        let input = std::io::stdin();
-        if input.is_terminal() {
-            let message = format!("standard input is a terminal: {ADVICE}");
-            return Err(CameraError::Spent(message));
-        }
-        let input = input.as_fd().try_clone_to_owned().map_err(lost)?;
-        Self::of(input, config, true)
+        let kept = STANDARD_INPUT.lock();
+        let kept = kept
+            .map(|mut kept| std::mem::take(&mut *kept))
+            .unwrap_or_default();
+        let stream = match kept.stream.filter(|stream| stream.config == *config) {
+            Some(stream) => stream,
+            None => {
+                let is_same = |beginning: &Beginning| beginning.config == *config;
+                let mut beginning = match kept.beginning.filter(is_same) {
+                    Some(beginning) => beginning,
+                    None => Beginning::new(standard_input()?, config),
+                };
+                match beginning.wait()? {
+                    Some((framer, used)) => beginning.into_stream(framer, used)?,
+                    None => {
+                        if let Ok(mut kept) = STANDARD_INPUT.lock() {
+                            kept.beginning = Some(beginning);
+                        }
+                        return Err(CameraError::NotYet);
+                    }
+                }
+            }
+        };
+        Ok(Self {
+            patience: Patience::new(config.timeout),
+            stream: Some(stream),
+            keep: true,
+        })
     }
 
     /// Reads pictures from `input`, a pipe or a file; waits for its first bytes, at most the camera's timeout. With `keep`,
     /// unused bytes survive until the camera is reopened, as is right for standard input only.
     pub fn of(input: OwnedFd, config: &PipeConfig, keep: bool) -> Result<Self, CameraError> {
-        let stream = Stream::start(File::from(input), config)?;
+        let mut beginning = Beginning::new(File::from(input), config);
+        let (framer, used) = loop {
+            if let Some(found) = beginning.wait()? {
+                break found;
+            }
+        };
+        let stream = beginning.into_stream(framer, used)?;
         Ok(Self {
             patience: Patience::new(config.timeout),
             stream: Some(stream),
@@ -191,7 +222,7 @@ impl Drop for PipeCamera {
         {
             // Counts start when the camera is opened.
             stream.counts = Counts::default();
-            *kept = Some(stream);
+            kept.stream = Some(stream);
         }
     }
 }
@@ -234,30 +265,75 @@ impl Camera for PipeCamera {
     }
 }
 
-impl Stream {
-    /// Reads until the kind of the stream is known, then allocates the buffers.
-    fn start(mut input: File, config: &PipeConfig) -> Result<Self, CameraError> {
-        let deadline = clock::now() + config.timeout;
-        let mut begin = Vec::new();
-        let (framer, used) = loop {
-            match detect(&begin, config) {
-                Detected::Stream(framer, used) => break (framer, used),
+fn standard_input() -> Result<File, CameraError> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        let message = format!("standard input is a terminal: {ADVICE}");
+        return Err(CameraError::Spent(message));
+    }
+    let input = input.as_fd().try_clone_to_owned().map_err(lost)?;
+    Ok(File::from(input))
+}
+
+/// A stream whose kind is not known yet.
+#[derive(Debug)]
+struct Beginning {
+    input: File,
+    config: PipeConfig,
+    since: Duration,
+    bytes: Vec<u8>,
+}
+
+impl Beginning {
+    fn new(input: File, config: &PipeConfig) -> Self {
+        Self {
+            input,
+            config: config.clone(),
+            since: clock::now(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Reads until the kind of the stream is known; returns it, and how many bytes say so. `None`: not within a slice.
+    fn wait(&mut self) -> Result<Option<(Framer, usize)>, CameraError> {
+        static TOLD: Once = Once::new();
+        let timeout = self.config.timeout;
+        let deadline = self.since.saturating_add(timeout);
+        let slice_end = deadline.min(clock::now() + SLICE);
+        loop {
+            match detect(&self.bytes, &self.config) {
+                Detected::Stream(framer, used) => return Ok(Some((framer, used))),
                 Detected::Unknown(reason) => return Err(CameraError::Spent(reason)),
                 Detected::More => {}
             }
-            if !readable(&input, deadline)? {
-                return Err(match begin.as_slice() {
+            if !readable(&self.input, slice_end)? {
+                let now = clock::now();
+                if self.bytes.is_empty() && now - self.since >= SILENCE {
+                    TOLD.call_once(|| log::info!("waiting for pictures on standard input"));
+                }
+                return match self.bytes.as_slice() {
+                    _ if now < deadline => Ok(None),
                     // The sender may still be starting.
-                    [] => timeout(config.timeout, None),
-                    begin => no_picture(&came_in(config.timeout), begin),
-                });
+                    [] => Err(self::timeout(timeout, None)),
+                    begin => Err(no_picture(&came_in(timeout), begin)),
+                };
             }
             let mut bytes = [0; 256];
-            match read_some(&mut input, &mut bytes)? {
-                Some(0) => return Err(no_picture(ENDED, &begin)),
-                count => begin.extend_from_slice(&bytes[..count.unwrap_or(0)]),
+            match read_some(&mut self.input, &mut bytes)? {
+                Some(0) => return Err(no_picture(ENDED, &self.bytes)),
+                count => self.bytes.extend_from_slice(&bytes[..count.unwrap_or(0)]),
             }
-        };
+        }
+    }
+
+    /// Allocates the buffers.
+    fn into_stream(self, framer: Framer, used: usize) -> Result<Stream, CameraError> {
+        let Self {
+            input,
+            config,
+            bytes: mut begin,
+            ..
+        } = self;
         let rest = &begin[used..];
         let too_large = || {
             CameraError::Spent(
@@ -275,10 +351,10 @@ impl Stream {
         let filled = rest.len();
         begin.truncate(HEAD_BYTES);
         begin.reserve_exact(HEAD_BYTES - begin.len());
-        Ok(Self {
+        Ok(Stream {
             waits_for_us: input.metadata().is_ok_and(|about| about.is_file()),
             input,
-            config: config.clone(),
+            config,
             framer,
             head: begin,
             incoming,
@@ -294,7 +370,9 @@ impl Stream {
             counts: Counts::default(),
         })
     }
+}
 
+impl Stream {
     fn next(&mut self, patience: &mut Patience) -> Result<Next<'_>, CameraError> {
         let deadline = patience.slice_end(clock::now());
         // A fast sender must not keep this loop reading for ever.
@@ -487,7 +565,7 @@ fn lost(error: std::io::Error) -> CameraError {
 
 /// No picture came; says what is wrong with the bytes that did.
 fn timeout(waited: Duration, vain: Option<Damage>) -> CameraError {
-    let warning = vain.map(|damage| format!("what came could not be used: {damage}"));
+    let warning = vain.map(|damage| format!("the data could not be used: {damage}"));
     CameraError::Timeout {
         camera: "the pipe on standard input".into(),
         waited,

@@ -131,7 +131,7 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
     // A little text between two pictures is not reported; a lot of it is why no picture comes.
     assert_eq!(camera.damage(), None);
     writer.write_all(&noise.repeat(3)).unwrap();
-    let why = "what came could not be used: what follows the last picture is not a JPEG";
+    let why = "the data could not be used: what follows the last picture is not a JPEG";
     let error = timeout_error(&mut camera).to_string();
     assert_eq!(error, format!("{stalled}: {why}"));
     writer.write_all(&b).unwrap();
@@ -163,7 +163,7 @@ fn oversized_pictures_are_refused_and_the_next_one_is_found() {
     writer.write_all(&jpeg(1, 200)).unwrap();
     let error = timeout_error(&mut camera);
     assert!(matches!(error, CameraError::Timeout { .. }), "{error:?}");
-    let why = "for 30ms: what came could not be used: standard input carries 200x200 pictures, but [camera.pipe] takes at most 64x48: raise";
+    let why = "for 30ms: the data could not be used: standard input carries 200x200 pictures, but [camera.pipe] takes at most 64x48: raise";
     assert!(error.to_string().contains(why), "{error}");
     assert!(matches!(camera.damage(), Some(Damage::TooLarge { .. })));
     // Reported once; then the sender is silent.

@@ -13,10 +13,12 @@
 //!
 //! Bit 3 is the Raspberry Pi 3B+'s soft limit, 60 °C by default: it is reached in normal operation and is no fault.
 //!
-//! The files are opened once; each `read` uses a fixed buffer and allocates nothing. A missing file reports no fault, so
-//! a machine without these files always counts as healthy.
+//! The files stay open; each `read` uses a fixed buffer and allocates nothing. A missing file reports no fault, so a machine
+//! without these files always counts as healthy. Drivers may be modules that are loaded after the start, so whoever reads looks
+//! again ([`Health::look_again`]).
 
 use super::mailbox_sys::Mailbox;
+use crate::board::policy::{Action, Hot};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -92,6 +94,23 @@ impl Health {
         self
     }
 
+    /// Opens what has appeared below `sys` since the last look, and `mailbox` if nothing else reports the supply voltage.
+    pub fn look_again(&mut self, sys: &Path, mailbox: &Path) {
+        let now = Self::open(sys);
+        // The first zones may have been a wireless card's, and the processor's came later.
+        self.zones = now.zones;
+        if now.throttled.is_some() || !now.alarms.is_empty() {
+            (self.throttled, self.alarms, self.mailbox) = (now.throttled, now.alarms, None);
+        } else if self.mailbox.is_none() && self.silences < MAX_SILENCES {
+            self.mailbox = Mailbox::open(mailbox).ok();
+        }
+    }
+
+    /// Whether any thermometer reports the processor's temperature.
+    pub fn reports_heat(&self) -> bool {
+        !self.zones.is_empty()
+    }
+
     /// Whether any source reports the supply voltage.
     pub fn reports_power(&self) -> bool {
         self.throttled.is_some() || self.mailbox.is_some() || !self.alarms.is_empty()
@@ -151,6 +170,18 @@ pub fn power_warning(model: &str, health: &Health) -> Option<&'static str> {
     )
 }
 
+/// The warning for a machine without a thermometer, if the policy wants more than a report of heat.
+pub fn heat_warning(policy: &Hot, health: &Health) -> Option<&'static str> {
+    let acts = policy.rule.action != Action::Retry;
+    // A Raspberry Pi's firmware tells that it is hot by slowing the processor down.
+    let is_told = health.throttled.is_some() || health.mailbox.is_some();
+    let is_blind = acts && !is_told && !health.reports_heat();
+    is_blind.then_some(
+        "no thermometer of the processor in /sys/class/thermal, so policy.hot does not act: load the driver of the board's thermal \
+         sensor (on a card: `modules` of [firmware] in the board file)",
+    )
+}
+
 /// The temperatures of the processor's thermal zones; if none is known to be the processor's, of those that may be.
 fn zones(folder: &Path) -> Vec<File> {
     let zones: Vec<(String, File)> = entries(folder)
@@ -195,6 +226,7 @@ fn number<T>(file: &File, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::board::policy::Policy;
 
     #[test]
     fn a_pi_reports_its_faults_and_a_machine_without_the_files_is_healthy() {
@@ -308,6 +340,68 @@ mod tests {
         std::fs::write(hwmon.join("in0_lcrit_alarm"), "0\n").unwrap();
         let reporting = Health::open(sys).or_mailbox(&sys.join("vcio"));
         assert!(reporting.reports_power() && reporting.mailbox.is_none());
+    }
+
+    #[test]
+    fn what_appears_after_the_first_look_is_found_by_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sys, vcio) = (folder.path(), folder.path().join("vcio"));
+        let write = |path: &str, text: &str| {
+            let path = sys.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("class/thermal/thermal_zone0/type", "iwlwifi_1\n");
+        write("class/thermal/thermal_zone0/temp", "99000\n");
+        let mut health = Health::open(sys).or_mailbox(&vcio);
+        assert!(!health.reports_heat() && !health.reports_power());
+        write("class/thermal/thermal_zone1/type", "other\n");
+        write("class/thermal/thermal_zone1/temp", "40000\n");
+        write("vcio", "");
+        health.look_again(sys, &vcio);
+        assert_eq!(health.read().celsius, Some(40.0));
+        assert!(health.mailbox.is_some());
+        write("class/thermal/thermal_zone2/type", "cpu-thermal\n");
+        write("class/thermal/thermal_zone2/temp", "61000\n");
+        write("class/hwmon/hwmon0/name", "rpi_volt\n");
+        write("class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
+        health.look_again(sys, &vcio);
+        assert_eq!(health.read().celsius, Some(61.0));
+        assert!(health.read().undervoltage && health.mailbox.is_none());
+    }
+
+    #[test]
+    fn a_mailbox_that_did_not_answer_is_not_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sys, vcio) = (folder.path(), folder.path().join("vcio"));
+        std::fs::write(&vcio, "").unwrap();
+        let mut health = Health::open(sys).or_mailbox(&vcio);
+        for _ in 0..MAX_SILENCES {
+            health.read();
+        }
+        health.look_again(sys, &vcio);
+        assert!(health.mailbox.is_none());
+    }
+
+    #[test]
+    fn a_policy_that_acts_on_heat_without_a_thermometer_gets_a_warning() {
+        let blind = Health::default();
+        let mut policy = Policy::default().hot;
+        assert_eq!(heat_warning(&policy, &blind), None, "it only reports");
+        for action in [Action::Degrade, Action::Reboot] {
+            policy.rule.action = action;
+            assert!(heat_warning(&policy, &blind).is_some());
+        }
+        let seeing = Health {
+            zones: vec![tempfile::tempfile().unwrap()],
+            ..Health::default()
+        };
+        assert_eq!(heat_warning(&policy, &seeing), None);
+        let told = Health {
+            throttled: Some(tempfile::tempfile().unwrap()),
+            ..Health::default()
+        };
+        assert_eq!(heat_warning(&policy, &told), None);
     }
 
     #[test]

@@ -19,12 +19,14 @@ use boot::Boot;
 use health::{Health, Reading};
 use notify::{HangsAfter, Heartbeat, Notify, Unwatched};
 use std::fmt::{Display, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use trouble::Trouble;
 
 /// How often the board's health is read.
 const PERIOD: Duration = Duration::from_secs(2);
+/// How often to look for a thermometer while there is none.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
 /// "Hot" ends only this far below the limit, or it would flicker on and off.
 const COOLER_CELSIUS: f32 = 5.0;
 
@@ -39,6 +41,7 @@ pub struct Care {
     needs_restart_for_frames: bool,
     policy: Policy,
     health: Health,
+    search: Option<Search>,
     checked_at: Option<Instant>,
     power: Trouble,
     heat: Trouble,
@@ -50,6 +53,29 @@ pub struct Care {
     pub boot: Option<Boot>,
 }
 
+/// The search for what reports the board's health: its drivers may be modules that are loaded after the start.
+#[derive(Debug)]
+struct Search {
+    /// `/sys`
+    sys: PathBuf,
+    /// Until modules can bring nothing more, on a board that Eyelet booted itself.
+    boot: Option<Boot>,
+    looked_at: Instant,
+    /// What is missing was logged.
+    is_told: bool,
+}
+
+impl Search {
+    fn new(sys: &Path, boot: Option<Boot>) -> Self {
+        Self {
+            sys: sys.to_owned(),
+            boot,
+            looked_at: Instant::now(),
+            is_told: false,
+        }
+    }
+}
+
 impl Care {
     /// Without a watchdog: `eyelet run` at a desk, and tests.
     pub fn unwatched(policy: Policy) -> Self {
@@ -59,6 +85,7 @@ impl Care {
             needs_restart_for_frames: false,
             policy,
             health: Health::default(),
+            search: None,
             checked_at: None,
             power: Trouble::default(),
             heat: Trouble::default(),
@@ -73,21 +100,24 @@ impl Care {
     /// `EYELET_TEST_HANG_AFTER`, a number of frames, hangs the loop on purpose.)
     ///
     /// # Errors
-    /// [`Cause::Policy`] when nobody listens at the socket: the watchdog would reset the board for no fault of its own.
+    /// [`Cause::Output`] when nobody listens at the socket: the watchdog would reset the board for no fault of its own. Not
+    /// [`Cause::Policy`], which asks for a reboot: that would not help, and never end.
     pub fn of_environment(policy: Policy) -> Result<Self, Failure> {
         let mut care = Self::unwatched(policy);
-        care.health = Health::open(Path::new("/sys")).or_mailbox(Path::new(health::MAILBOX));
-        let model = std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
-        if let Some(warning) = health::power_warning(&model, &care.health) {
-            log::warn!("{warning}");
-        }
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let boot = || variable(boot::VARIABLE).map(Boot::new);
+        care.boot = boot();
+        let sys = Path::new("/sys");
+        care.health = Health::open(sys).or_mailbox(Path::new(health::MAILBOX));
+        // Its own: the other one is over at the first class.
+        care.search = Some(Search::new(sys, boot()));
         if let Some(address) = variable("NOTIFY_SOCKET") {
             let notify = Notify::connect(&address).map_err(|error| {
                 Failure::new(
-                    Cause::Policy,
+                    Cause::Output,
                     format!(
-                        "cannot reach the service manager at {address}: {error}; unset NOTIFY_SOCKET to run without one"
+                        "cannot connect to the service manager's socket {address} (NOTIFY_SOCKET): {error}; start the program through the \
+                         service manager, or unset NOTIFY_SOCKET to run without one"
                     ),
                 )
             })?;
@@ -97,7 +127,6 @@ impl Care {
             let inner = std::mem::replace(&mut care.heartbeat, Box::new(Unwatched));
             care.heartbeat = Box::new(HangsAfter { frames, inner });
         }
-        care.boot = variable(boot::VARIABLE).map(Boot::new);
         Ok(care)
     }
 
@@ -110,10 +139,14 @@ impl Care {
     /// Reads the board's health below a folder other than `/sys`.
     pub fn read_health_at(&mut self, sys: &Path) {
         self.health = Health::open(sys);
+        self.search = Some(Search::new(sys, None));
     }
 
     /// Replaces the policy. An armed watchdog stays as it is.
     pub fn follow(&mut self, policy: Policy) {
+        if let Some(search) = &mut self.search {
+            search.is_told &= policy == self.policy;
+        }
         self.policy = policy;
     }
 
@@ -211,6 +244,7 @@ impl Care {
             return Ok(());
         }
         self.checked_at = Some(Instant::now());
+        self.look_for_health();
         let reading = self.health.read();
         self.note(reading, usage);
         let limit = self.policy.hot.at_celsius;
@@ -252,6 +286,32 @@ impl Care {
         )?;
         let lost = self.displays.iter().filter_map(Trouble::lasted).max();
         check(policy.display_lost, "display lost", lost)
+    }
+
+    /// Looks again for what reports the board's health: while modules are loaded, and now and then if there is no thermometer.
+    /// Logs once what is missing.
+    fn look_for_health(&mut self) {
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        // Asked first: the last look comes after the last module.
+        let was_booting = search.boot.is_some();
+        search.boot.take_if(|boot| !boot.may_bring_more());
+        let is_due = !self.health.reports_heat() && search.looked_at.elapsed() >= LOOK_PERIOD;
+        if was_booting || is_due {
+            search.looked_at = Instant::now();
+            self.health
+                .look_again(&search.sys, Path::new(health::MAILBOX));
+        }
+        if search.boot.is_some() || std::mem::replace(&mut search.is_told, true) {
+            return;
+        }
+        let model = std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
+        let power = health::power_warning(&model, &self.health);
+        let heat = health::heat_warning(&self.policy.hot, &self.health);
+        for warning in [power, heat].into_iter().flatten() {
+            log::warn!("{warning}");
+        }
     }
 
     fn note(&mut self, reading: Reading, usage: Usage) {
@@ -354,6 +414,69 @@ mod tests {
         assert_eq!(care.frame_period(), Some(Duration::from_millis(250)));
         care.note(Reading::default(), POOL);
         assert_eq!(care.frame_period(), None);
+    }
+
+    /// A thermometer in `sys` that shows this many thousandths of a degree.
+    fn put_thermometer(sys: &Path, thousandths: u32) {
+        let zone = sys.join("class/thermal/thermal_zone0");
+        std::fs::create_dir_all(&zone).unwrap();
+        std::fs::write(zone.join("type"), "cpu-thermal\n").unwrap();
+        std::fs::write(zone.join("temp"), format!("{thousandths}\n")).unwrap();
+    }
+
+    #[test]
+    fn a_thermometer_whose_module_is_loaded_after_the_start_is_found() {
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("boot");
+        let mut care = Care::unwatched(Policy::default());
+        care.search = Some(Search::new(folder.path(), Some(Boot::new(&file))));
+        let check = |care: &mut Care| {
+            care.checked_at = None;
+            care.check(POOL, &serial).unwrap();
+            words(care)
+        };
+        assert_eq!(check(&mut care), None);
+        let is_told = |care: &Care| care.search.as_ref().unwrap().is_told;
+        assert!(!is_told(&care), "the modules are still being loaded");
+        // It is the last module's.
+        put_thermometer(folder.path(), 90_000);
+        let modules = boot::Modules {
+            init_at: Duration::ZERO,
+            took: Duration::ZERO,
+        };
+        std::fs::write(&file, modules.to_text()).unwrap();
+        assert_eq!(check(&mut care).as_deref(), Some("hot"));
+        assert!(is_told(&care));
+    }
+
+    #[test]
+    fn without_a_thermometer_it_is_looked_for_now_and_then() {
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let folder = tempfile::tempdir().unwrap();
+        let mut care = Care::unwatched(Policy::default());
+        care.read_health_at(folder.path());
+        care.check(POOL, &serial).unwrap();
+        assert!(care.search.as_ref().unwrap().is_told);
+        put_thermometer(folder.path(), 90_000);
+        let mut check = |is_due: bool| {
+            let search = care.search.as_mut().unwrap();
+            if let (true, Some(before)) = (is_due, search.looked_at.checked_sub(LOOK_PERIOD)) {
+                search.looked_at = before;
+            }
+            care.checked_at = None;
+            care.check(POOL, &serial).unwrap();
+            care.health.reports_heat()
+        };
+        assert!(!check(false) && check(true) && check(false));
+        // Another policy may depend on what is missing.
+        care.follow(Policy::default());
+        assert!(care.search.as_ref().unwrap().is_told);
+        care.follow(Policy {
+            degraded_rate_fps: 1.0,
+            ..Policy::default()
+        });
+        assert!(!care.search.as_ref().unwrap().is_told);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// A lasting problem is logged again this often.
 const AGAIN: Duration = Duration::from_secs(600);
-/// A problem that comes and goes is logged at most this often.
+/// A problem that comes and goes is logged at most this often. That a logged one is over is logged at once.
 const CALM: Duration = Duration::from_secs(30);
 
 /// The state of one problem.
@@ -43,7 +43,8 @@ impl Trouble {
         if self.lasts() == self.is_logged && !(self.is_logged && self.is_older_than(AGAIN)) {
             return;
         }
-        if self.logged_at.is_some() && !self.is_older_than(CALM) {
+        let is_over = self.is_logged && !self.lasts();
+        if !is_over && self.logged_at.is_some() && !self.is_older_than(CALM) {
             return;
         }
         self.logged_at = Some(Instant::now());
@@ -57,5 +58,34 @@ impl Trouble {
 
     fn is_older_than(&self, age: Duration) -> bool {
         self.logged_at.is_some_and(|at| at.elapsed() >= age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_logged_problem_is_logged_at_once_and_its_return_after_a_while() {
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let mut trouble = Trouble::default();
+        let mut turns = |is_there| {
+            trouble.set(is_there);
+            trouble.log(&serial, "display", &"torn");
+            (trouble.is_logged, trouble.logged_at)
+        };
+        let (is_logged, began_at) = turns(true);
+        assert!(is_logged);
+        let (is_logged, ended_at) = turns(false);
+        assert!(!is_logged && ended_at > began_at, "over, and told so");
+        for is_there in [true, false, true] {
+            assert_eq!(turns(is_there), (false, ended_at), "it flickers");
+        }
+        // It lasts.
+        trouble.logged_at = Instant::now().checked_sub(CALM);
+        if trouble.logged_at.is_some() {
+            trouble.log(&serial, "display", &"torn");
+            assert!(trouble.is_logged);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `eyelet keep`: the data partition, used only by the first program (see `firmware::data`). Not in the list of commands.
 
 use super::print_line;
-use crate::firmware::data::{Data, LOG_BYTES, is_unusable};
+use crate::firmware::data::{Data, LOG_BYTES};
 use crate::{Cause, Failure};
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         )
     };
     let data = Data::open(&args.device).map_err(|error| because(Cause::Device, error))?;
-    let fail = |error: io::Error| match is_unusable(&error) {
+    let fail = |error: io::Error| match data.is_unusable(&error) {
         true => because(Cause::Volume, error),
         false => because(Cause::Device, error),
     };

@@ -12,7 +12,7 @@ use crate::{Cause, Failure};
 use std::time::{Duration, Instant};
 
 /// First and longest pause before a failed display is opened again: most disturbances are over at once, and during the trial of an
-/// update frames that are not shown do not count. A display that was never open gets the longest.
+/// update frames that are not shown do not count. A display that is missing at start gets the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// Pause between two checks for a display that appears while the board is booting.
 const BOOT_PAUSE: Duration = Duration::from_millis(50);
@@ -111,6 +111,9 @@ impl Displays {
                 Ok(()) => place.pause = PAUSE.0,
                 // A board without its panel still has its serial log, unless its file requires the panel.
                 Err(why) if place.may_be_without(&why, care) => {
+                    if !matches!(why, DisplayError::Absent(_)) {
+                        place.pause = PAUSE.0;
+                    }
                     // Runs while the loop waits for the camera, too.
                     place.retry_at = Some(Instant::now() + place.pause);
                     place.absent = Some(why);
@@ -138,11 +141,11 @@ impl Displays {
         }
     }
 
-    /// Reports the displays that could not be opened at start.
+    /// Reports the displays that could not be opened at start. When they are opened again is settled already.
     pub fn report_absent(&mut self, care: &mut Care, serial: &Serial) {
         for (index, place) in self.all.iter_mut().enumerate() {
             if let Some(why) = place.absent.take() {
-                place.lose(index, &why, care, serial);
+                care.display_fails(index, &place.how.name, serial, &why);
             }
         }
     }
@@ -421,6 +424,36 @@ mod tests {
         displays.all[0].shown_since = Instant::now().checked_sub(PAUSE.1);
         if displays.all[0].shown_since.is_some() {
             assert_eq!(pause(&mut displays, &mut care), 0.5);
+        }
+    }
+
+    /// A slot on trial must show its frames within 15 s.
+    #[test]
+    fn a_display_that_fails_at_start_is_opened_again_soon_and_a_missing_one_within_the_longest_pause()
+     {
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        for (is_absent, pause) in [(false, PAUSE.0), (true, PAUSE.1)] {
+            let how = OpenDisplay {
+                name: "display".into(),
+                is_required: false,
+                is_slow: false,
+                open: Arc::new(move || {
+                    Err(match is_absent {
+                        true => DisplayError::Absent("no cable".into()),
+                        false => DisplayError::Unusable("a disturbed bus".into()),
+                    })
+                }),
+            };
+            let mut care = Care::unwatched(Policy::default());
+            care.watch(Box::new(crate::care::notify::Unwatched));
+            let before = Instant::now();
+            let mut displays = Displays::open(vec![how], no_words(), &mut care).unwrap();
+            let retry_at = displays.all[0].retry_at;
+            let (least, most) = (before + pause, Instant::now() + pause);
+            assert!((least..=most).contains(&retry_at.unwrap()), "{is_absent}");
+            displays.report_absent(&mut care, &serial);
+            assert_eq!(displays.all[0].retry_at, retry_at, "not later");
+            assert!(care.is_display_lost());
         }
     }
 

@@ -293,12 +293,21 @@ fn open_camera_patiently(
     loop {
         let error = match open() {
             Ok(camera) => return Ok(camera),
-            Err(error @ CameraError::Spent(_)) => return Err(error.into()),
-            Err(error) if !care.is_supervised() => return Err(error.into()),
             Err(error) => error,
         };
-        if stop.load(Ordering::Relaxed) {
+        let is_over = match error {
+            CameraError::NotYet => false,
+            CameraError::Spent(_) => true,
+            _ => !care.is_supervised(),
+        };
+        if is_over || stop.load(Ordering::Relaxed) {
             return Err(error.into());
+        }
+        if matches!(error, CameraError::NotYet) {
+            if care.is_supervised() {
+                care.waiting(began.elapsed())?;
+            }
+            continue;
         }
         show_waiting(care);
         care.waiting(began.elapsed())?;

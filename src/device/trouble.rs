@@ -9,27 +9,47 @@ const TROUBLE_PERIOD: Duration = Duration::from_secs(10);
 /// Reports a problem at once, and repeats of the same kind only at intervals, with the number suppressed in between.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    last: Option<(&'static str, Instant)>,
+    /// One per kind reported so far; there are a few.
+    kinds: Vec<Reported>,
+}
+
+#[derive(Debug)]
+struct Reported {
+    part: &'static str,
+    at: Instant,
     suppressed: u64,
 }
 
 impl Trouble {
     pub fn report(&mut self, serial: &Serial, part: &'static str, why: &dyn std::fmt::Display) {
-        if self
-            .last
-            .is_some_and(|(last, at)| last == part && at.elapsed() < TROUBLE_PERIOD)
-        {
-            self.suppressed += 1;
-            return;
+        match self.due(part) {
+            None => {}
+            Some(0) => serial.trouble(part, &why.to_string()),
+            Some(more) => serial.trouble(part, &format!("{why} ({more} more before)")),
         }
-        let more = if self.suppressed > 0 {
-            format!(" ({} more before)", self.suppressed)
-        } else {
-            String::new()
-        };
-        serial.trouble(part, &format!("{why}{more}"));
-        self.last = Some((part, Instant::now()));
-        self.suppressed = 0;
+    }
+
+    /// How many of this kind were suppressed since the last report, if another one is due.
+    fn due(&mut self, part: &'static str) -> Option<u64> {
+        let now = Instant::now();
+        match self.kinds.iter_mut().find(|kind| kind.part == part) {
+            Some(kind) if now - kind.at < TROUBLE_PERIOD => {
+                kind.suppressed += 1;
+                None
+            }
+            Some(kind) => {
+                kind.at = now;
+                Some(std::mem::take(&mut kind.suppressed))
+            }
+            None => {
+                self.kinds.push(Reported {
+                    part,
+                    at: now,
+                    suppressed: 0,
+                });
+                Some(0)
+            }
+        }
     }
 }
 
@@ -55,6 +75,22 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_that_alternate_are_each_due_after_a_while() {
+        let mut trouble = Trouble::default();
+        for turn in 0..5 {
+            for part in ["frame skipped", "class not shown"] {
+                assert_eq!(trouble.due(part), (turn == 0).then_some(0), "{part}");
+            }
+        }
+        if let Some(before) = trouble.kinds[0].at.checked_sub(TROUBLE_PERIOD) {
+            trouble.kinds[0].at = before;
+            assert_eq!(trouble.due("frame skipped"), Some(4));
+            assert_eq!(trouble.due("frame skipped"), None);
+            assert_eq!(trouble.due("class not shown"), None);
+        }
+    }
 
     #[test]
     fn a_reason_is_due_when_it_changes_and_after_a_while() {

@@ -1,18 +1,21 @@
 //! Runs this program's own commands, each in a separate process with a time limit: the first program itself must not read a
-//! volume that may be damaged.
+//! volume that may be damaged. As process 1 it also waits for processes whose parents have ended ([`reap_orphans`]).
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a killed program may take to end. One whose disk does not answer ends when the disk does, which may be never.
 const DEATH_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Killed programs that had not ended when we gave up on them.
-static LEFT_BEHIND: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+/// Killed programs that had not ended when we gave up on them, and what each was for.
+static LEFT_BEHIND: Mutex<Vec<(String, Child)>> = Mutex::new(Vec::new());
+
+/// The process ids of all programs that run here, those left behind included.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Why a command gave no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +33,12 @@ impl From<Failed> for String {
 }
 
 /// Runs `program` with `arguments` and `input` until it ends or `patience` is over; returns its output, or its error message in
-/// one line. `what` introduces errors that the program did not report itself. Returns a moment after `patience` at the latest.
+/// one line. `what`, such as a device, introduces errors that the program did not report itself. Returns a moment after `patience` at
+/// the latest.
 ///
 /// # Errors
-/// The error message.
+/// The error message; at once if an earlier program for the same `what` was killed and lives on: a card that never answers would
+/// leave one more such process each time.
 pub fn run(
     program: &Path,
     arguments: &[&OsStr],
@@ -41,18 +46,23 @@ pub fn run(
     patience: Duration,
     what: &str,
 ) -> Result<String, Failed> {
-    let fail = |error: std::io::Error| Failed {
+    let fail = |error: io::Error| Failed {
         message: format!("{what}: {error}"),
         code: None,
     };
-    left_behind().retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    if left_behind().iter().any(|(whose, _)| whose == what) {
+        return Err(Failed {
+            message: format!("{what}: no answer, not even to an earlier command"),
+            code: None,
+        });
+    }
     let mut command = Command::new(program);
     command.args(arguments);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(fail)?;
+    let mut child = start(&mut command).map_err(fail)?;
     // The write ends when the pipe or the child has taken all of it, or when the child ends. Without a thread the child gets no
     // input.
     let mut stdin = child.stdin.take();
@@ -62,15 +72,23 @@ pub fn run(
             let _ = stdin.write_all(&input);
         }
     });
-    let Some(status) = ends_within(patience, &mut child).map_err(fail)? else {
-        let _ = child.kill();
-        // It may still hold its pipes, so neither its output is read nor the thread awaited.
-        leave(child);
-        return Err(Failed {
-            message: format!("{what}: no answer within {} s", patience.as_secs()),
-            code: None,
-        });
+    let status = match ends_within(patience, &mut child) {
+        Ok(Some(status)) => status,
+        Ok(None) => {
+            let _ = child.kill();
+            // It may still hold its pipes, so neither its output is read nor the thread awaited.
+            leave(what, child);
+            return Err(Failed {
+                message: format!("{what}: no answer within {} s", patience.as_secs()),
+                code: None,
+            });
+        }
+        Err(error) => {
+            forget(child.id());
+            return Err(fail(error));
+        }
     };
+    forget(child.id());
     if let Ok(writer) = writer {
         let _ = writer.join();
     }
@@ -95,10 +113,7 @@ pub fn run(
 }
 
 /// How `child` ended; `None` if it still runs after `patience`.
-fn ends_within(
-    patience: Duration,
-    child: &mut Child,
-) -> std::io::Result<Option<std::process::ExitStatus>> {
+fn ends_within(patience: Duration, child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -112,14 +127,76 @@ fn ends_within(
 }
 
 /// Waits only briefly for a killed child: one that is blocked in a disk call lives on.
-fn leave(mut child: Child) {
-    if matches!(ends_within(DEATH_PATIENCE, &mut child), Ok(None)) {
-        left_behind().push(child);
+fn leave(what: &str, mut child: Child) {
+    match ends_within(DEATH_PATIENCE, &mut child) {
+        Ok(None) => left_behind().push((what.to_owned(), child)),
+        _ => forget(child.id()),
     }
 }
 
-fn left_behind() -> std::sync::MutexGuard<'static, Vec<Child>> {
-    LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner)
+/// What was left behind and still lives.
+fn left_behind() -> MutexGuard<'static, Vec<(String, Child)>> {
+    let mut left = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
+    left.retain_mut(|(_, child)| {
+        let lives = matches!(child.try_wait(), Ok(None));
+        if !lives {
+            forget(child.id());
+        }
+        lives
+    });
+    left
+}
+
+/// Starts a program. Until its process id is noted, and until one that cannot be started has been waited for, nothing may be taken
+/// for an orphan.
+fn start(command: &mut Command) -> io::Result<Child> {
+    let mut running = running();
+    let child = command.spawn()?;
+    running.push(child.id());
+    Ok(child)
+}
+
+/// The program has been waited for.
+fn forget(id: u32) {
+    running().retain(|running| *running != id);
+}
+
+fn running() -> MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for the processes that have ended and that nobody else waits for. `own` are the ids of the caller's children, which it waits
+/// for itself and starts on this thread.
+pub fn reap_orphans(own: &[u32]) {
+    drop(left_behind());
+    // A program is being started: the next call will do.
+    let Ok(running) = RUNNING.try_lock() else {
+        return;
+    };
+    while let Some(id) = ended() {
+        if own.contains(&id) || running.contains(&id) {
+            // Once it has been waited for, the next call sees what is behind it.
+            return;
+        }
+        // SAFETY: the call takes no pointer but null.
+        if unsafe { libc::waitpid(id.cast_signed(), std::ptr::null_mut(), libc::WNOHANG) } <= 0 {
+            return;
+        }
+    }
+}
+
+/// A child that has ended and has not been waited for.
+fn ended() -> Option<u32> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: all zeros are a valid `siginfo_t`.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one `siginfo_t` at the pointer, which is valid for that.
+    if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) } != 0 {
+        return None;
+    }
+    // SAFETY: the call above has written the fields of a child's end, or left zeros.
+    let id = unsafe { info.si_pid() };
+    u32::try_from(id).ok().filter(|id| *id != 0)
 }
 
 #[cfg(test)]
@@ -164,21 +241,87 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_die_is_left_behind_until_it_does() {
+    fn a_program_that_does_not_die_is_left_behind_until_it_does_and_is_the_only_one_for_its_device()
+    {
+        const WHAT: &str = "a dead card";
         // It is not killed: as if killing had no effect.
-        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let child = start(Command::new("sleep").arg("1000")).unwrap();
         let id = child.id();
-        leave(child);
-        let is_left = || left_behind().iter().any(|child| child.id() == id);
-        assert!(is_left());
-        let mut left = left_behind();
-        let child = left.iter_mut().find(|child| child.id() == id).unwrap();
-        child.kill().unwrap();
-        drop(left);
+        leave(WHAT, child);
+        let is_left = || left_behind().iter().any(|(_, child)| child.id() == id);
+        assert!(is_left() && running().contains(&id));
+        let patience = Duration::from_secs(60);
+        let asked = || run(Path::new("/bin/true"), &[], b"", patience, WHAT);
+        let failed = asked().unwrap_err();
+        assert_eq!(
+            (failed.message.as_str(), failed.code),
+            (
+                "a dead card: no answer, not even to an earlier command",
+                None
+            )
+        );
+        shell(":", b"", patience).unwrap();
+        for (_, child) in left_behind().iter_mut().filter(|it| it.1.id() == id) {
+            child.kill().unwrap();
+        }
         let began = Instant::now();
         while is_left() {
-            assert!(began.elapsed() < Duration::from_secs(60));
-            shell(":", b"", Duration::from_secs(60)).unwrap();
+            assert!(began.elapsed() < patience);
         }
+        assert!(!running().contains(&id));
+        asked().unwrap();
+    }
+
+    /// Runs in a process of its own, or it would wait for other tests' children. Not under emulation, which cannot start itself.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn orphans_are_waited_for_and_what_others_wait_for_is_left_to_them() {
+        const ALONE: &str = "EYELET_TEST_ALONE";
+        const NAME: &str = "firmware::child::tests::orphans_are_waited_for_and_what_others_wait_for_is_left_to_them";
+        if std::env::var_os(ALONE).is_none() {
+            let mut alone = Command::new(std::env::current_exe().unwrap());
+            let output = alone.args(["--exact", NAME]).env(ALONE, "1").output();
+            let output = output.unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                output.status.success() && text.contains("1 passed"),
+                "{text}"
+            );
+            return;
+        }
+        // SAFETY: the call takes no pointers. Orphans are given to this process, as to process 1.
+        let done = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+        assert_eq!(done, 0);
+        let patience = Duration::from_secs(60);
+        let began = Instant::now();
+        let script = "sleep 0.2 < /dev/null > /dev/null 2>&1 & echo $!";
+        let orphan = shell(script, b"", patience).unwrap();
+        let place = Path::new("/proc").join(orphan.trim());
+        assert!(place.exists());
+        while place.exists() {
+            reap_orphans(&[]);
+            assert!(began.elapsed() < patience, "a zombie");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut own = Command::new("true").spawn().unwrap();
+        while ended().is_none() {
+            assert!(began.elapsed() < patience);
+        }
+        reap_orphans(&[own.id()]);
+        assert!(own.wait().unwrap().success());
+        std::thread::scope(|scope| {
+            let commands = scope.spawn(|| {
+                for _ in 0..100 {
+                    let failed = shell("exit 3", b"", patience).unwrap_err();
+                    assert_eq!(failed.code, Some(3), "{failed:?}");
+                    let none = run(Path::new("/none"), &[], b"", patience, "none").unwrap_err();
+                    assert!(none.message.contains("No such file"), "{none:?}");
+                }
+            });
+            while !commands.is_finished() {
+                reap_orphans(&[]);
+            }
+        });
+        assert!(running().is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! The data partition: the only place on the card that a running board ever writes, and only when something went wrong.
 //!
 //! It is a FAT volume, the fourth partition of the disk whose MBR has our signature ([`super::card`]). We read and write it
-//! through its block device and never mount it, so normal running does not touch it. Only an unusable volume is formatted again.
+//! through its block device and never mount it, so normal running does not touch it. Only an unusable volume is formatted again,
+//! or one with a sector that cannot be read. What was written is read back from the card.
 //! All of this runs in a separate process (`eyelet keep`) with a time limit, because reading a damaged volume may never end.
 //!
 //! | file | contents |
@@ -14,6 +15,8 @@ use crate::{fat_volume, mbr, named};
 use fatfs::{FileSystem, FormatVolumeOptions};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The data partition's number.
@@ -25,6 +28,15 @@ const REASON_BYTES: usize = 1000;
 
 /// How many tried systems are remembered.
 pub const TRIED: usize = 16;
+/// An id has 64 characters. A damaged record may hold anything, and what is longer is no id.
+const LONGEST_LINE_BYTES: usize = 128;
+
+/// Formatting first writes zeros over so much of the volume's beginning, where its tables and its few files are.
+const BLANK_BYTES: u64 = 1 << 20;
+/// What the kernel reads and writes at once.
+const PAGE_BYTES: u64 = 4096;
+/// The kind of error of a card that drops what is written.
+const DROPPED: io::ErrorKind = io::ErrorKind::ReadOnlyFilesystem;
 
 const TRIED_FILE: &str = "tried.txt";
 /// Before the id of a system that passed its trial.
@@ -68,7 +80,7 @@ impl Data {
     /// Saves `reason` and the end of `log`.
     ///
     /// # Errors
-    /// The volume is unusable or full.
+    /// The volume is unusable or full, or the card does not keep what is written.
     pub fn keep(&self, reason: &str, log: &[u8]) -> io::Result<()> {
         let volume = self.volume()?;
         let root = volume.root_dir();
@@ -82,8 +94,8 @@ impl Data {
             file.flush()?;
         }
         drop(root);
-        volume.unmount()?;
-        self.device.sync_all()
+        self.finish(volume)?;
+        self.check_kept(Some(&reason))
     }
 
     /// Deletes the reason; the log stays.
@@ -96,8 +108,8 @@ impl Data {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        volume.unmount()?;
-        self.device.sync_all()
+        self.finish(volume)?;
+        self.check_kept(None)
     }
 
     /// The record of systems that were tried, newest last: an id, after [`PASSED`] if it passed its trial.
@@ -111,7 +123,7 @@ impl Data {
     /// Records that the system `id` was tried.
     ///
     /// # Errors
-    /// The volume is unusable or full.
+    /// The volume is unusable or full, or the card does not keep what is written.
     pub fn note_tried(&self, id: &str) -> io::Result<()> {
         let mut ids = self.tried()?;
         ids.retain(|known| known.strip_prefix(PASSED).unwrap_or(known) != id);
@@ -142,8 +154,55 @@ impl Data {
             file.write_all(newest.join("\n").as_bytes())?;
             file.flush()?;
         }
+        self.finish(volume)?;
+        match self.tried()? == newest {
+            true => Ok(()),
+            false => Err(dropped()),
+        }
+    }
+
+    /// Writes what is left, and has what is read next come from the card, not from memory.
+    fn finish(&self, volume: FileSystem<File>) -> io::Result<()> {
         volume.unmount()?;
-        self.device.sync_all()
+        self.device.sync_all()?;
+        self.forget_cache();
+        Ok(())
+    }
+
+    fn forget_cache(&self) {
+        // SAFETY: the call takes no pointers. If it is refused, what is read next may come from memory, and nothing else changes.
+        unsafe {
+            libc::posix_fadvise(self.device.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
+        }
+    }
+
+    /// Whether the card holds `reason`. A worn-out card may accept writes, and drop them.
+    fn check_kept(&self, reason: Option<&str>) -> io::Result<()> {
+        match self.reason()?.as_deref() == reason {
+            true => Ok(()),
+            false => Err(dropped()),
+        }
+    }
+
+    /// Whether an operation failed because of what the volume holds, or because some of it cannot be read, so that formatting
+    /// helps. It does not help after other errors of the system, as for a disk that does not answer, and not if the card drops what
+    /// is written.
+    pub fn is_unusable(&self, error: &io::Error) -> bool {
+        match (error.raw_os_error(), error.kind()) {
+            (Some(libc::EIO), _) => self.has_bad_sector().unwrap_or(false),
+            (Some(_), _) | (_, io::ErrorKind::OutOfMemory | DROPPED) => false,
+            (None, _) => true,
+        }
+    }
+
+    /// Whether some of what formatting writes anew cannot be read, on a card that answers otherwise.
+    fn has_bad_sector(&self) -> io::Result<bool> {
+        self.forget_cache();
+        let mut device = &self.device;
+        let bytes = device.seek(SeekFrom::End(0))?;
+        Ok(is_partly_unreadable(bytes, |at, page| {
+            self.device.read_at(page, at).map(|_| ())
+        }))
     }
 
     /// Formats the volume: it is empty afterwards, except for the record of tried systems if that can still be read.
@@ -159,7 +218,7 @@ impl Data {
         let bytes = device.seek(SeekFrom::End(0))?;
         // No trace of an old volume may survive: its tables are at the beginning.
         device.rewind()?;
-        let blank = vec![0; usize::try_from(bytes.min(1 << 20)).unwrap_or(0)];
+        let blank = vec![0; usize::try_from(bytes.min(BLANK_BYTES)).unwrap_or(0)];
         device.write_all(&blank)?;
         device.rewind()?;
         let sectors = u32::try_from(bytes / 512).unwrap_or(u32::MAX);
@@ -180,10 +239,24 @@ impl Data {
     }
 }
 
-/// Whether an operation failed because of what the volume holds, so that formatting helps. It does not help after an error of the
-/// system, as for a disk that does not answer.
-pub fn is_unusable(error: &io::Error) -> bool {
-    error.raw_os_error().is_none() && error.kind() != io::ErrorKind::OutOfMemory
+fn dropped() -> io::Error {
+    let message = "the card did not keep what was written: replace it";
+    io::Error::new(DROPPED, message)
+}
+
+/// Whether `read` fails for some of the pages that formatting writes anew on a device of `bytes`, and not for all: then the card
+/// answers, and a sector has gone bad. Writing whole pages needs no reading, and a card replaces a bad sector that is written.
+fn is_partly_unreadable(bytes: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> bool {
+    let is_bad = |at: u64| {
+        let mut page = [0; PAGE_BYTES as usize];
+        read(at, &mut page).is_err_and(|error| error.raw_os_error() == Some(libc::EIO))
+    };
+    let pages = bytes / PAGE_BYTES;
+    let page = |number: u64| number * PAGE_BYTES;
+    // A dead card is not asked for each page: every answer may take a second.
+    let answers = |number: &u64| !is_bad(page(*number));
+    let does_answer = [0, pages / 2, pages.saturating_sub(1)].iter().any(answers);
+    does_answer && (0..pages.min(BLANK_BYTES / PAGE_BYTES)).any(|number| is_bad(page(number)))
 }
 
 /// `reason` as it is saved: without line ends and other control characters, and not cut within a character.
@@ -208,7 +281,8 @@ fn read(volume: &FileSystem<File>, name: &str, limit: usize) -> io::Result<Optio
 
 fn tried(volume: &FileSystem<File>) -> io::Result<Vec<String>> {
     let text = read(volume, TRIED_FILE, LOG_BYTES)?.unwrap_or_default();
-    Ok(text.lines().map(str::to_owned).collect())
+    let lines = text.lines().filter(|line| line.len() <= LONGEST_LINE_BYTES);
+    Ok(lines.map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -286,7 +360,8 @@ mod tests {
             file.write_all(bytes).unwrap();
         };
         write(REASON, b"power \xff\xc2");
-        write(TRIED_FILE, b"id1\n\xc2");
+        let long = "x".repeat(LOG_BYTES);
+        write(TRIED_FILE, &[b"id1\n\xc2\n", long.as_bytes()].concat());
         volume.unmount().unwrap();
         let torn = data.reason().unwrap().unwrap();
         assert!(torn.starts_with("power"), "{torn}");
@@ -315,6 +390,50 @@ mod tests {
         std::fs::write(&path, vec![0xff; 8 << 20]).unwrap();
         data.format().unwrap();
         assert!(data.tried().unwrap().is_empty());
+    }
+
+    /// A card that drops writes holds what it held before.
+    #[test]
+    fn what_a_card_does_not_keep_is_not_saved_and_formatting_does_not_help() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = image(folder.path(), 8 << 20);
+        let data = Data::open(&path).unwrap();
+        data.format().unwrap();
+        data.keep("old", b"log\n").unwrap();
+        assert!(data.check_kept(Some("old")).is_ok());
+        for reason in [Some("new"), None] {
+            let error = data.check_kept(reason).unwrap_err();
+            assert!(error.to_string().contains("did not keep"), "{error}");
+            assert!(!data.is_unusable(&error));
+        }
+        data.forget().unwrap();
+        assert!(data.check_kept(Some("old")).is_err());
+        // What is written is what can be read: without line ends, cut, trimmed.
+        data.keep(&format!(" two\nlines {}", "x".repeat(2000)), b"")
+            .unwrap();
+        data.keep("", b"").unwrap();
+    }
+
+    #[test]
+    fn a_bad_sector_is_a_reason_to_format_and_a_dead_card_is_none() {
+        const BYTES: u64 = 8 << 20;
+        let bad = |is_bad: fn(u64) -> bool| {
+            is_partly_unreadable(BYTES, |at, _| match is_bad(at / PAGE_BYTES) {
+                true => Err(io::Error::from_raw_os_error(libc::EIO)),
+                false => Ok(()),
+            })
+        };
+        assert!(!bad(|_| false), "what failed was a write");
+        assert!(bad(|page| page == 0) && bad(|page| page == 255) && bad(|page| page < 2000));
+        assert!(!bad(|page| page == 256), "formatting does not write it");
+        assert!(!bad(|_| true), "dead");
+        let is_partly = |bytes| is_partly_unreadable(bytes, |_, _| Ok(()));
+        assert!(!is_partly(0) && !is_partly(512));
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::open(&image(folder.path(), BYTES)).unwrap();
+        let error = |number| data.is_unusable(&io::Error::from_raw_os_error(number));
+        assert!(!error(libc::EIO) && !error(libc::ENOSPC));
+        assert!(data.is_unusable(&data.reason().unwrap_err()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The first program's loop: starts the classifier, listens to it, and carries out what [`super::supervisor`] decides.
 
 use super::bring_up::{BringUp, LastReboot, Machine, News, PROGRAM};
+use super::child;
 use super::command_line::CommandLine;
 use super::errands::{Departure, Errands};
 use super::journal::Journal;
@@ -184,6 +185,7 @@ impl First {
             self.read_output();
             let mut orders = VecDeque::from(self.receive());
             orders.extend(self.reap());
+            self.reap_orphans();
             if self.departure.is_none() {
                 orders.extend(self.supervisor.tick(clock::now()));
             }
@@ -241,7 +243,7 @@ impl First {
         }
     }
 
-    /// The slot on trial has proved itself. A slow card may take seconds to confirm it, and the watchdog must be fed meanwhile,
+    /// The slot on trial has proved itself. A slow card may take half a minute to confirm it, and the watchdog must be fed meanwhile,
     /// so a thread does that and sends [`News::Confirmed`] to the loop.
     fn confirm(&self) {
         let (slots, sender) = (self.slots.clone(), self.sender.clone());
@@ -309,7 +311,7 @@ impl First {
         }
         if !is_saved && self.supervisor.stays_up(&reason, now) {
             self.journal.log(&format!(
-                "{reason}; not rebooting, because the next start would not know that and might do so for ever; \
+                "{reason}; not rebooting: the reason could not be saved, so the next start might reboot again for ever; \
                  restarting the program instead"
             ));
             self.forget();
@@ -464,15 +466,8 @@ impl First {
         }
         match Watchdog::open(Path::new("/dev/watchdog"), self.policy.watchdog) {
             Ok(watchdog) => {
-                let seconds = watchdog.timeout.as_secs();
-                self.journal.log(&format!(
-                    "watchdog armed: {seconds} s without a finished frame resets the board"
-                ));
-                if watchdog.timeout < self.policy.watchdog {
-                    self.journal.log(
-                        "the hardware allows no longer time; it holds instead of policy.watchdog_s in the board file",
-                    );
-                }
+                self.journal
+                    .log(&armed(watchdog.timeout, self.policy.watchdog));
                 self.supervisor.hardware_allows(watchdog.timeout);
                 self.watchdog = Some(watchdog);
             }
@@ -563,6 +558,14 @@ impl First {
         self.supervisor.ended(&how, status.code(), clock::now())
     }
 
+    /// A shell's background programs, say, once the shell has ended.
+    fn reap_orphans(&self) {
+        let program = self.program.as_ref().map(|program| program.child.id());
+        let shell = self.shell.as_ref().and_then(Shell::id);
+        let own: Vec<u32> = program.into_iter().chain(shell).collect();
+        child::reap_orphans(&own);
+    }
+
     fn read_output(&mut self) {
         if let Some(mut program) = self.program.take() {
             self.read_lines(&mut program);
@@ -621,6 +624,26 @@ impl Program {
     }
 }
 
+/// What to log of a watchdog that resets the board after `timeout`, where the policy wants `wanted`.
+fn armed(timeout: Duration, wanted: Duration) -> String {
+    let seconds = timeout.as_secs();
+    let armed = format!("watchdog armed: {seconds} s without a finished frame resets the board");
+    match () {
+        () if timeout.is_zero() => {
+            let seconds = wanted.as_secs();
+            format!(
+                "watchdog armed: it does not say after how long without a finished frame it resets the board; taken for {seconds} s"
+            )
+        }
+        () if timeout < wanted => {
+            format!(
+                "{armed} (the hardware allows no more; this replaces policy.watchdog_s in the board file)"
+            )
+        }
+        () => armed,
+    }
+}
+
 fn how_ended(status: ExitStatus, last_words: &str) -> String {
     if !last_words.is_empty() {
         return last_words.to_owned();
@@ -629,5 +652,20 @@ fn how_ended(status: ExitStatus, last_words: &str) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "unknown reason".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_watchdog_allows_is_logged() {
+        let said =
+            |timeout, wanted| armed(Duration::from_secs(timeout), Duration::from_secs(wanted));
+        let plain = "watchdog armed: 15 s without a finished frame resets the board";
+        assert_eq!(said(15, 15), plain);
+        assert!(said(15, 60).contains("this replaces policy.watchdog_s"));
+        assert!(said(0, 60).ends_with("taken for 60 s"), "{}", said(0, 60));
     }
 }

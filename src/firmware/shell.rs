@@ -80,6 +80,11 @@ impl Shell {
         (!std::mem::replace(&mut self.is_logged, true)).then_some(line)
     }
 
+    /// Its process id, while it runs or has not been waited for.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     fn start(&self) -> io::Result<Child> {
         let terminal = File::options()
             .read(true)

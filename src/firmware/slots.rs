@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Time limit for reading a volume or writing one sector.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// How many times a trial that passed is confirmed if the card is slow or refuses, and the pause before each repetition.
+const CONFIRM_TRIES: u32 = 3;
+const CONFIRM_PAUSE: Duration = Duration::from_secs(3);
 /// Time limit for writing a slot: a slow stick, a slow card.
 const INSTALL_PATIENCE: Duration = Duration::from_secs(900);
 
@@ -61,13 +64,15 @@ impl Slots {
         }
     }
 
-    /// Makes the running slot the default.
+    /// Makes the running slot the default. One slow answer of the card must not cost a trial that passed, so it is tried again.
     ///
     /// # Errors
     /// Why the card cannot be written.
     pub fn confirm(&self) -> Result<(), String> {
         let slot = self.slot.letter().to_string();
-        self.ask(&["confirm"], &["--slot", &slot]).map(|_| ())
+        persist(CONFIRM_PAUSE, || {
+            self.ask(&["confirm"], &["--slot", &slot]).map(|_| ())
+        })
     }
 
     /// Cancels a pending trial.
@@ -145,6 +150,19 @@ impl Slots {
     }
 }
 
+/// Does something until it succeeds, [`CONFIRM_TRIES`] times at most, with `pause` in between; returns the last error.
+fn persist(pause: Duration, mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let mut result = attempt();
+    for _ in 1..CONFIRM_TRIES {
+        if result.is_ok() {
+            break;
+        }
+        std::thread::sleep(pause);
+        result = attempt();
+    }
+    result.map_err(|why| format!("{why} (tried {CONFIRM_TRIES} times)"))
+}
+
 /// The id of the system in `slot` of `disk`.
 ///
 /// # Errors
@@ -161,4 +179,56 @@ pub fn id_in(program: &Path, disk: &Disk, slot: Slot) -> Result<String, String> 
     let what = disk.device.display().to_string();
     let id = child::run(program, &arguments, &[], PATIENCE, &what)?;
     Ok(id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::firmware::card::Kind;
+    use crate::firmware::fake::Program;
+
+    /// Slots of a card that does not exist; `program` answers for it.
+    fn slots(program: &Program) -> Slots {
+        Slots {
+            program: program.path.clone(),
+            card: Disk {
+                name: "mmcblk0".to_owned(),
+                device: "/dev/mmcblk0".into(),
+                kind: Kind::Mmc,
+            },
+            slot: Slot::B,
+            loader: Chooser::UBoot,
+            public_key: None,
+        }
+    }
+
+    #[test]
+    fn a_passed_trial_is_confirmed_once() {
+        let program = Program::new("");
+        slots(&program).confirm().unwrap();
+        let confirms = "slots confirm /dev/mmcblk0 --loader u-boot --slot b";
+        assert_eq!(program.commands(), [confirms]);
+    }
+
+    #[test]
+    fn a_card_that_is_slow_once_does_not_cost_a_trial() {
+        for (refusals, tries) in [(0, 1), (1, 2), (2, 3)] {
+            let mut count = 0;
+            let result = persist(Duration::ZERO, || {
+                count += 1;
+                match count <= refusals {
+                    true => Err("no answer within 4 s".to_owned()),
+                    false => Ok(()),
+                }
+            });
+            assert_eq!((result, count), (Ok(()), tries));
+        }
+        let mut count = 0;
+        let result = persist(Duration::ZERO, || {
+            count += 1;
+            Err(format!("refusal {count}"))
+        });
+        assert_eq!(result.unwrap_err(), "refusal 3 (tried 3 times)");
+    }
 }

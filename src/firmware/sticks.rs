@@ -3,7 +3,8 @@
 //!
 //! A system is written to the idle slot unless it is the running one, or was tried from a stick before and did not pass: it would
 //! otherwise be tried for ever. One that passed comes back only from a stick that is plugged in while the board runs: two sticks
-//! that are left in would replace each other for ever, and one would undo an update that came another way. If the running system
+//! that are left in would replace each other for ever, and one would undo an update that came another way. A stick that was left in
+//! and disappears only for a moment is still left in: its bus was reset. If the running system
 //! has a public key, the image must be signed with it ([`crate::update::signature`]). A disk with the signature of `eyelet image`
 //! does not count as a stick: an old card in a reader must not become the board's system.
 
@@ -25,12 +26,24 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// A stick that is found before this time was left in: at start a disk may take this long to appear.
 const STARTING: Duration = Duration::from_secs(60);
 
-/// A disk that is present, and what was seen on it.
+/// A stick that was left in and comes back within this time was not plugged in: its cable has a bad contact, or its hub was reset.
+const AWAY: Duration = Duration::from_secs(30);
+
+/// What was seen so far.
+#[derive(Default)]
 struct Seen {
+    /// The disks that are present.
+    present: Vec<Present>,
+    /// When disks that were left in disappeared, the last [`AWAY`].
+    away: Vec<Duration>,
+}
+
+/// A disk that is present, and what was seen on it.
+struct Present {
     disk: Disk,
     sequence: String,
     since: Duration,
-    /// It was there before the board ran, or may have been.
+    /// It was there before the board ran, or may have been, and was not away for long since.
     is_left_in: bool,
     /// What could be looked at.
     volumes: Vec<PathBuf>,
@@ -55,7 +68,7 @@ pub struct Sticks {
 impl Sticks {
     /// Checks each disk that is present or appears, until an update is installed; returns why the board must reboot.
     pub fn watch(&self, sys: &Path, dev: &Path, mut log: impl FnMut(&str)) -> String {
-        let mut seen = Vec::new();
+        let mut seen = Seen::default();
         let mut is_first = true;
         loop {
             std::thread::sleep(PERIOD);
@@ -73,7 +86,7 @@ impl Sticks {
     /// has had time to settle.
     fn look(
         &self,
-        seen: &mut Vec<Seen>,
+        seen: &mut Seen,
         sys: &Path,
         dev: &Path,
         (now, is_first): (Duration, bool),
@@ -84,9 +97,18 @@ impl Sticks {
             .into_iter()
             .map(|disk| (sequence(sys, &disk), disk))
             .collect();
+        let Seen {
+            present: seen,
+            away,
+        } = seen;
+        away.retain(|since| now - *since < AWAY);
         seen.retain(|it| {
             let mut disks = present.iter();
-            disks.any(|(sequence, disk)| *sequence == it.sequence && *disk == it.disk)
+            let stays = disks.any(|(sequence, disk)| *sequence == it.sequence && *disk == it.disk);
+            if !stays && it.is_left_in {
+                away.push(now);
+            }
+            stays
         });
         for (sequence, disk) in present {
             let volumes = volumes(sys, &disk);
@@ -94,11 +116,11 @@ impl Sticks {
                 .iter()
                 .position(|it| it.sequence == sequence && it.disk == disk);
             let at = known.unwrap_or_else(|| {
-                seen.push(Seen {
+                seen.push(Present {
                     disk,
                     sequence,
                     since: now,
-                    is_left_in: is_first || now < STARTING,
+                    is_left_in: is_first || now < STARTING || away.pop().is_some(),
                     volumes: Vec::new(),
                     is_done: false,
                     complaints: Vec::new(),
@@ -132,7 +154,7 @@ impl Sticks {
             .collect()
     }
 
-    fn look_at(&self, seen: &mut Seen, log: &mut impl FnMut(&str)) -> Option<String> {
+    fn look_at(&self, seen: &mut Present, log: &mut impl FnMut(&str)) -> Option<String> {
         for volume in &seen.volumes {
             match self.slots.find(volume) {
                 Ok(None) => {}
@@ -183,7 +205,8 @@ impl Sticks {
         }
         if is_left_in && tried.passed.contains(id) {
             log(&format!(
-                "system {version} on {place} ran on this board before; to go back to it, plug the stick in again while the board runs"
+                "system {version} on {place} ran on this board before; to go back to it, unplug the stick while the board runs, and plug it in again after {} s",
+                AWAY.as_secs()
             ));
             return None;
         }
@@ -201,7 +224,9 @@ impl Sticks {
         log(&format!("update: {}", installed.message));
         // The stick may have returned another label than before.
         if installed.id == self.running_id || tried.failed.contains(&installed.id) {
-            log("no update: the system changed while it was read, to one that is not tried again");
+            log(
+                "no update: the stick's system changed while it was read, to one that was already tried or is running",
+            );
             return None;
         }
         // Recorded first: otherwise a system that fails its trial would be tried again and again.
@@ -346,7 +371,10 @@ mod tests {
     fn a_system_that_ran_before_comes_back_only_from_a_stick_that_is_plugged_in() {
         let (commands, lines, why) = take("verified", "passed found", NOTHING);
         assert_eq!((commands.len(), why), (1, None));
-        assert!(lines[0].contains("plug the stick in again"), "{lines:?}");
+        assert!(
+            lines[0].contains("plug it in again after 30 s"),
+            "{lines:?}"
+        );
         let program = Program::new(
             "case \"$1 $2\" in\n\"keep tried\") echo passed found;;\n\"update \"*) echo found; echo done;;\n\
              \"slots find\") echo found 2;;\nesac",
@@ -356,12 +384,45 @@ mod tests {
         fs::create_dir_all(sys.join("block/sda/device")).unwrap();
         let is_taken = |second, is_first| {
             let now = (Duration::from_secs(second), is_first);
-            let why = sticks(&program).look(&mut Vec::new(), &sys, &dev, now, &mut |_: &str| {});
+            let why =
+                sticks(&program).look(&mut Seen::default(), &sys, &dev, now, &mut |_: &str| {});
             why.is_some()
         };
         assert!(!is_taken(30, false), "at start");
         assert!(!is_taken(300, true), "after a trial");
         assert!(is_taken(300, false));
+    }
+
+    /// The kernel gives a disk whose bus was reset a new number.
+    #[test]
+    fn a_stick_that_was_left_in_and_was_away_for_a_moment_was_not_plugged_in() {
+        let program = Program::new(
+            "case \"$1 $2\" in\n\"keep tried\") echo passed found;;\n\"update \"*) echo found; echo done;;\n\
+             \"slots find\") echo found 2;;\nesac",
+        );
+        let place = |name: &str| program.folder.path().join(name);
+        let (sys, dev) = (place("sys"), place("dev"));
+        let sticks = sticks(&program);
+        let mut seen = Seen::default();
+        let mut is_taken = |second, number: Option<&str>| {
+            let disk = sys.join("block/sda");
+            let _ = fs::remove_dir_all(&disk);
+            if let Some(number) = number {
+                fs::create_dir_all(disk.join("device")).unwrap();
+                fs::write(disk.join("diskseq"), number).unwrap();
+            }
+            let now = (Duration::from_secs(second), false);
+            let why = sticks.look(&mut seen, &sys, &dev, now, &mut |_: &str| {});
+            why.is_some()
+        };
+        fs::create_dir_all(sys.join("block")).unwrap();
+        assert!(!is_taken(30, Some("1")));
+        assert!(!is_taken(100, Some("2")), "between two looks");
+        assert!(!is_taken(102, None));
+        assert!(!is_taken(131, Some("3")), "still the same");
+        assert!(!is_taken(200, None));
+        assert!(!is_taken(215, None));
+        assert!(is_taken(230, Some("4")), "plugged in");
     }
 
     #[test]
@@ -392,7 +453,7 @@ mod tests {
         fs::create_dir_all(sys.join("block/sda/device")).unwrap();
         fs::create_dir(&dev).unwrap();
         let sticks = sticks(&program);
-        let (mut seen, mut lines) = (Vec::new(), Vec::new());
+        let (mut seen, mut lines) = (Seen::default(), Vec::new());
         let mut look = |second| {
             let log = &mut |line: &str| lines.push(line.to_owned());
             let why = sticks.look(

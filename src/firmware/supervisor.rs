@@ -270,14 +270,17 @@ impl Supervisor {
         }
         let pause = self.pause;
         self.pause = (pause * 2).min(PAUSE.1);
-        self.failing_since = None;
         self.phase = Phase::Ended {
             start_at: now + pause,
         };
         let again = pause.as_secs();
-        vec![Order::Log(format!(
+        let mut orders = vec![Order::Log(format!(
             "{ENDED} ({how}); restarting it in {again} s"
-        ))]
+        ))];
+        if self.failing_since.take().is_some() {
+            orders.push(Order::Forget);
+        }
+        orders
     }
 
     /// Time has passed.
@@ -405,6 +408,22 @@ mod tests {
             "{orders:?}"
         );
         assert_eq!(supervisor.tick(s(20)), []);
+    }
+
+    /// The reason was saved for a reset that does not come: the watchdog is fed while the program waits to be started.
+    #[test]
+    fn a_program_that_ends_before_the_reset_deletes_the_reason() {
+        let mut supervisor = running(s(5));
+        let kept = supervisor.tick(s(16));
+        assert!(matches!(&kept[..], [Order::Keep(_)]), "{kept:?}");
+        let orders = supervisor.ended("signal 11", None, s(17));
+        assert!(
+            matches!(&orders[..], [Order::Log(_), Order::Forget]),
+            "{orders:?}"
+        );
+        supervisor.started(s(18));
+        let orders = supervisor.ended("signal 11", None, s(19));
+        assert!(matches!(&orders[..], [Order::Log(_)]), "{orders:?}");
     }
 
     #[test]

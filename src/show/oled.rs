@@ -1,8 +1,9 @@
 //! A small monochrome panel with an SSD1306 or SH1106, on I2C or SPI.
 //!
 //! Its memory has pages of 8 rows; a byte is a column of a page, with the upper pixel in the lowest bit. Both controllers support
-//! page addressing, so one way of writing serves both. Only cells of 8 x 8 pixels that changed are sent, and an unchanged drawing
-//! pushes nothing.
+//! page addressing, so one way of writing serves both. Only cells of 8 x 8 pixels that changed are sent. A panel that lost its power
+//! for a moment acknowledges what is sent and stays dark, so every 20 s it is set up again and gets everything; in
+//! between, an unchanged drawing pushes nothing.
 
 mod config;
 #[cfg(test)]
@@ -20,12 +21,17 @@ use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{OledConfig, OledController, OledLink};
 use std::io;
+use std::time::{Duration, Instant};
+
+/// How often the panel is set up again and gets the whole picture: 1 KiB, a tenth of a second on I2C, on the display's own thread.
+const RENEW_PERIOD: Duration = Duration::from_secs(20);
 
 const DISPLAY_OFF: u8 = 0xae;
 const DISPLAY_ON: u8 = 0xaf;
 
 /// See the module's documentation.
 pub struct OledDisplay {
+    config: OledConfig,
     painter: Painter,
     shadow: Shadow,
     wiring: Wiring,
@@ -35,6 +41,8 @@ pub struct OledDisplay {
     name: String,
     /// Whether the panel shows what `shadow` holds.
     is_known: bool,
+    /// When it was last set up.
+    renewed_at: Instant,
     /// Whether the picture must stay when the program ends: it says why.
     stays: bool,
 }
@@ -94,7 +102,8 @@ impl OledDisplay {
         // The same delay as u8g2: some modules need it.
         let started = wiring.reset(100).and_then(|()| {
             let wire = &mut *wiring.wire;
-            set_up(config, |command| insist(|| wire.command(command)))
+            insist(|| wire.command(&[DISPLAY_OFF]))?;
+            set_up(config, wire)
         });
         started.map_err(|error| match &config.link {
             OledLink::I2c { .. } if bus::i2c::is_no_answer(&error) => DisplayError::Absent(format!(
@@ -107,6 +116,7 @@ impl OledDisplay {
             set_is_white: true,
         };
         Ok(Self {
+            config: config.clone(),
             painter,
             shadow: Shadow::new(size_px, packing, orientation, Grid { x_px: 8, y_px: 8 }),
             wiring,
@@ -114,14 +124,20 @@ impl OledDisplay {
             left_px: config.left_px as usize,
             name,
             is_known: false,
+            renewed_at: Instant::now(),
             stays: false,
         })
     }
 
     fn push(&mut self) -> io::Result<()> {
         let (wire, page, left_px) = (&mut *self.wiring.wire, &mut *self.page, self.left_px);
-        let whole = !self.is_known;
+        let is_renewed = self.renewed_at.elapsed() >= RENEW_PERIOD;
+        let whole = !self.is_known || is_renewed;
         self.is_known = false;
+        if is_renewed {
+            set_up(&self.config, wire)?;
+            self.renewed_at = Instant::now();
+        }
         let canvas = self.painter.canvas();
         self.shadow
             .push(canvas, whole, |patch| put(wire, page, left_px, patch))?;
@@ -134,14 +150,14 @@ impl OledDisplay {
     }
 }
 
-/// Sends the commands that set up the controller, with the panel off. Commands as in the crates ssd1306 0.10 and sh1106 0.5;
-/// values as set by those and u8g2.
-fn set_up(config: &OledConfig, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+/// Sends the commands that set up the controller, except those that switch the panel off and on. Commands as in the crates ssd1306
+/// 0.10 and sh1106 0.5; values as set by those and u8g2.
+fn set_up(config: &OledConfig, wire: &mut dyn Wire) -> io::Result<()> {
+    let mut send = |command: &[u8]| insist(|| wire.command(command));
     let rows = (config.height_px - 1) as u8;
     // How the rows are wired: sequentially on flat panels, alternating from both sides on others.
     let is_flat = config.height_px <= 32 && config.width_px > 64;
     let common_pins = if is_flat { 0x02 } else { 0x12 };
-    send(&[DISPLAY_OFF])?;
     // Clock, rows, no offset, first line.
     send(&[0xd5, 0x80])?;
     send(&[0xa8, rows])?;
@@ -219,7 +235,7 @@ impl Drop for OledDisplay {
     fn drop(&mut self) {
         if !self.stays {
             // Errors of switching off are ignored: the display is gone, or the program is ending.
-            let _ = self.wiring.wire.command(&[DISPLAY_OFF]);
+            let _ = insist(|| self.wiring.wire.command(&[DISPLAY_OFF]));
         }
     }
 }

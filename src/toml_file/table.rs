@@ -203,7 +203,10 @@ impl<'s, 't> Table<'s, 't> {
         }
         if !text.starts_with('/') {
             let auto = if may_be_auto { "\"auto\" or " } else { "" };
-            self.fault(key, format_args!("needs {auto}a whole path like {like}"));
+            self.fault(
+                key,
+                format_args!("needs {auto}an absolute path like {like}"),
+            );
         }
         Some(text.into())
     }

@@ -29,8 +29,8 @@ pub struct Update<'a> {
 ///
 /// Nothing is written.
 ///
+/// # Errors
 /// `NotFound` when `path` is none of these; otherwise errors of the system and of `work`.
-/// `NotFound` when `path` is neither; otherwise those of the system and of `work`.
 pub fn with_image<T>(
     path: &Path,
     work: impl FnOnce(&mut Update<'_>) -> Result<T, UpdateError>,

@@ -1,8 +1,9 @@
 //! What standard input itself is: no pipe but a file, a device, a socket; and a pipe whose pictures may be larger than the pool.
 
 use crate::Then::Ends;
-use crate::common::{fixture, run_eyelet_with_input};
-use crate::{CAMERA, DONE, MEMORY, check, end_of, jpeg, row, run_from};
+use crate::common::{eyelet, fixture, run_eyelet_with_input, send_signal};
+use crate::{BOUND, CAMERA, DONE, MEMORY, check, end_of, jpeg, row, run_from};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -76,4 +77,37 @@ fn a_pipe_that_needs_more_than_the_pool_says_how_much() {
     assert_eq!(run.code, MEMORY, "{}", run.stderr);
     assert!(run.stderr.contains("set pool_mib = "), "{}", run.stderr);
     assert!(!run.stderr.contains("[memory]"), "{}", run.stderr);
+}
+
+/// The sender may be one that never starts.
+#[test]
+fn a_signal_ends_the_wait_for_the_first_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = folder.path().join("board.toml");
+    let model = fixture("opset13.onnx").display().to_string();
+    let text = format!(
+        "description = \"test\"\ntier = \"untested\"\nmodel = {model:?}\nthreads = 1\npool_mib = 48\n\
+         [camera.pipe]\ntimeout_ms = 600000\n[display.none]\n[policy]\nwatchdog_s = 0\n"
+    );
+    std::fs::write(&board, text).unwrap();
+    let mut child = eyelet(folder.path())
+        .args(["run", "--json", "--board-file"])
+        .arg(board)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = lines.find(|line| {
+        let line = line.as_ref().unwrap();
+        line.contains("waiting for pictures on standard input")
+    });
+    assert!(told.is_some());
+    let signalled = std::time::Instant::now();
+    send_signal(&child, libc::SIGTERM);
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(DONE));
+    assert!(signalled.elapsed() < BOUND, "{:?}", signalled.elapsed());
+    assert_eq!(lines.count(), 0, "told once");
 }

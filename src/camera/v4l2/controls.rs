@@ -185,6 +185,8 @@ struct Setting {
     name: String,
     value: i32,
     is_switch: bool,
+    /// The camera is used although the driver refuses it.
+    may_be_refused: bool,
 }
 
 /// Matches the board file's settings with these controls, in the order in which they are set.
@@ -230,6 +232,7 @@ fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String
         name: name.clone(),
         value,
         is_switch: control.is_switch(),
+        may_be_refused: false,
     })
 }
 
@@ -252,6 +255,7 @@ fn mains(found: &[Control], mains_hz: Option<u32>) -> Option<Setting> {
             name: control.name.clone(),
             value,
             is_switch: control.is_switch(),
+            may_be_refused: true,
         }),
         Err(why) => {
             log::warn!(
@@ -318,19 +322,31 @@ fn set_these(knobs: &impl Knobs, found: &[Control], tuning: &Tuning) -> Result<u
     Ok(settings.len())
 }
 
-/// Sets them all; on error, returns the first that the driver refused, with its reason.
+/// Sets them all; on error, returns the first that the driver refused and that is needed, with its reason.
 fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Error)> {
     for setting in settings {
         let Setting {
-            id, name, value, ..
+            id,
+            name,
+            value,
+            may_be_refused,
+            ..
         } = setting;
         let taken = match knobs.set(*id, *value) {
             // A USB camera stalled; the next request clears that.
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => knobs.set(*id, *value),
             result => result,
         };
-        let taken =
-            taken.map_err(|error| (format!("to set its control `{name}` to {value}"), error))?;
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(error) if *may_be_refused && error.raw_os_error() != Some(libc::ENODEV) => {
+                log::warn!(
+                    "mains_hz is not set: the driver refused to set the camera's control `{name}` to {value}: {error}"
+                );
+                continue;
+            }
+            Err(error) => return Err((format!("to set its control `{name}` to {value}"), error)),
+        };
         if taken != *value {
             log::warn!("the driver set the control `{name}` to {taken}, not to {value}");
         }
@@ -568,13 +584,15 @@ mod tests {
         assert!(why.contains("needs one of \"50Hz\" (1)"), "{why}");
     }
 
-    /// Knobs that record what is set, and refuse one.
-    struct Noted(RefCell<Vec<(u32, i32)>>, Option<u32>);
+    /// Knobs that record what is set, and refuse one with this error.
+    struct Noted(RefCell<Vec<(u32, i32)>>, Option<(u32, i32)>);
 
     impl Knobs for Noted {
         fn set(&self, id: u32, value: i32) -> io::Result<i32> {
-            if self.1 == Some(id) {
-                return Err(io::Error::from_raw_os_error(libc::EACCES));
+            if let Some((refused, error)) = self.1
+                && refused == id
+            {
+                return Err(io::Error::from_raw_os_error(error));
             }
             self.0.borrow_mut().push((id, value));
             Ok(value)
@@ -602,7 +620,7 @@ mod tests {
         let knobs = Noted(RefCell::default(), None);
         apply(&knobs, &settings).unwrap();
         assert_eq!(*knobs.0.borrow(), [(2, 1), (1, 100), (4, 0)]);
-        let knobs = Noted(RefCell::default(), Some(1));
+        let knobs = Noted(RefCell::default(), Some((1, libc::EACCES)));
         let (doing, _) = apply(&knobs, &settings).unwrap_err();
         assert_eq!(doing, "to set its control `exposure_time_absolute` to 100");
     }
@@ -619,6 +637,31 @@ mod tests {
                     Err(io::Error::from_raw_os_error(libc::EPIPE))
                 }
             }
+        }
+    }
+
+    /// Lamps that flicker are no reason to do without the camera; a camera that is gone is.
+    #[test]
+    fn mains_that_the_driver_refuses_is_left_alone_unless_the_board_file_names_the_control() {
+        let mains = Tuning {
+            mains_hz: Some(50),
+            ..wanted("gain", Scalar::Whole(5))
+        };
+        let mains = settings(&webcam(), &mains).unwrap();
+        let named = wanted("power_line_frequency", Scalar::Whole(1));
+        let named = settings(&webcam(), &named).unwrap();
+        for (error, is_used) in [
+            (libc::EPIPE, true),
+            (libc::EIO, true),
+            (libc::EINVAL, true),
+            (libc::ENODEV, false),
+        ] {
+            let knobs = Noted(RefCell::default(), Some((POWER_LINE_FREQUENCY, error)));
+            let result = apply(&knobs, &mains);
+            assert_eq!(result.is_ok(), is_used, "{result:?}");
+            let set = if is_used { vec![(4, 5)] } else { vec![] };
+            assert_eq!(*knobs.0.borrow(), set);
+            assert!(apply(&knobs, &named).is_err());
         }
     }
 

@@ -124,7 +124,7 @@ pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraErr
             "the USB bus has no bandwidth left for {shown}: choose MJPEG, a smaller size or rate, or another port"
         ),
         Some(libc::EPIPE) => format!(
-            "{shown} refused {doing}: {error}; a USB camera that stalls at that: plug it in again, or ask for something else in the \
+            "{shown} refused {doing}: {error}; a USB camera stalled: plug it in again, or request something else in the \
              board file"
         ),
         _ => format!("{shown} refused {doing}: {error}"),

@@ -14,6 +14,8 @@ struct Played {
     page: usize,
     column: usize,
     is_on: bool,
+    /// Whether it was ever switched off.
+    was_off: bool,
     is_inverted: bool,
     /// Other settings: single-byte commands, and commands with a parameter.
     settings: Vec<Vec<u8>>,
@@ -37,6 +39,7 @@ impl Glass {
             page: 0,
             column: 0,
             is_on: false,
+            was_off: false,
             is_inverted: false,
             settings: Vec::new(),
             bytes: 0,
@@ -119,7 +122,7 @@ impl Wire for Glass {
                 played.page = usize::from(page & 7);
                 played.column = usize::from(high & 0xf) << 4 | usize::from(low);
             }
-            [DISPLAY_OFF] => played.is_on = false,
+            [DISPLAY_OFF] => (played.is_on, played.was_off) = (false, true),
             [DISPLAY_ON] => played.is_on = true,
             [invert @ 0xa6..=0xa7] => played.is_inverted = invert == 0xa7,
             _ => played.settings.push(bytes.to_vec()),
@@ -237,7 +240,38 @@ fn a_panel_that_refuses_a_message_now_and_then_shows_everything() {
             display.show(&live).unwrap();
             glass.assert_shows(&config, display.painter.canvas());
         }
+        // It refuses the next message, which switches it off.
+        glass.played().messages = each - 1;
+        drop(display);
+        assert!(!glass.played().is_on, "a class stays on the panel");
     }
+}
+
+/// It acknowledges what is sent to it, dark and with noise in its memory.
+#[test]
+fn a_panel_that_lost_its_power_for_a_moment_is_set_up_again() {
+    let config = config("width_px = 72\nheight_px = 40");
+    let glass = Glass::of(&config);
+    let mut display = glass.display(&config).unwrap();
+    let verdict = verdict(0, 0.9);
+    let live = scene(State::Live, Some(&verdict));
+    display.show(&live).unwrap();
+    let fresh = Arc::into_inner(Glass::of(&config).0).unwrap();
+    *glass.played() = fresh.into_inner().unwrap();
+    display.show(&live).unwrap();
+    assert_eq!(glass.played().bytes, 0, "an unchanged drawing");
+    let Some(before) = Instant::now().checked_sub(RENEW_PERIOD) else {
+        return;
+    };
+    display.renewed_at = before;
+    display.show(&live).unwrap();
+    glass.assert_shows(&config, display.painter.canvas());
+    let bytes = glass.played().bytes;
+    // 5 pages of 3 commands and 72 columns, the set-up, and the display-on command.
+    assert_eq!(bytes, 5 * (3 + 72) + 26 + 1);
+    display.show(&live).unwrap();
+    assert_eq!(glass.played().bytes, bytes, "for the next while");
+    assert!(!glass.played().was_off, "it does not flicker");
 }
 
 #[test]

@@ -353,6 +353,6 @@ mod tests {
             lines[0].contains("height_px and top_px make 241"),
             "{lines:?}"
         );
-        assert!(lines[1].contains("needs 0 or 3") && lines[2].contains("needs a whole path"));
+        assert!(lines[1].contains("needs 0 or 3") && lines[2].contains("needs an absolute path"));
     }
 }
