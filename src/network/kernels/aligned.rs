@@ -25,7 +25,10 @@ impl Aligned {
         Some(Self { lines })
     }
     /// Length in bytes.
-    #[allow(clippy::len_without_is_empty, reason = "hardly one is empty, and nobody asks")]
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "hardly one is empty, and nobody asks"
+    )]
     pub fn len(&self) -> usize {
         self.lines.len() * 64
     }
