@@ -237,7 +237,7 @@ fn what_a_folder_has_besides_pictures_is_counted() {
     std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
     symlink("../elsewhere", at("more")).unwrap();
     symlink("nowhere.jpg", at("d.jpg")).unwrap();
-    let links = "in: 2 links to folders, or to nothing, are left out; name the folders themselves";
+    let links = "in: 2 links to folders, or to nothing, were skipped; name the folders themselves";
     let run = classify(folder.path(), &["--json", "in"], None);
     assert!(run.stderr.contains(links), "{}", run.stderr);
     assert_eq!(run.code, 0, "{}", run.stderr);

@@ -175,7 +175,7 @@ fn check_looks_at_the_pictures_that_stand_for_a_camera() {
     let words = ["check", "--board", "host", "--camera", "photos"];
     let run = run_eyelet(folder.path(), &words);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let says = "photos: 1 link to a folder, or to nothing, is left out";
+    let says = "photos: 1 link to a folder, or to nothing, was skipped";
     assert!(run.stderr.contains(says), "{}", run.stderr);
 }
 
