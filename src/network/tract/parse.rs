@@ -158,6 +158,12 @@ fn name_nodes(model: &mut ModelProto) {
         .iter_mut()
         .flat_map(|graph| graph.node.iter_mut())
     {
-        node.name = format!("{} -> {}", node.op_type, node.output.join(", "));
+        // What a rewrite adds is named after the file's node too.
+        let is_added = node.output.iter().any(|name| name.starts_with("eyelet/"));
+        let of = match is_added {
+            true => format!(" of {}", node.name),
+            false => String::new(),
+        };
+        node.name = format!("{}{of} -> {}", node.op_type, node.output.join(", "));
     }
 }

@@ -261,12 +261,16 @@ fn a_layer_may_run_from_the_end_of_its_sequence() {
 #[test]
 fn a_layer_with_an_attribute_that_tract_drops_is_refused() {
     let clip = of_float("clip", 0.5);
-    let why = recurrent(17, &["y"], &[clip.clone()]).unwrap_err();
+    let why = recurrent(17, &["y"], std::slice::from_ref(&clip)).unwrap_err();
     assert!(why.contains("the node \"y\" (RNN) has clip = 0.5"), "{why}");
     let reverse = || of_text("direction", "reverse");
     // Rewritten, it still has the file's name.
     let why = recurrent(17, &["y"], &[clip, reverse()]).unwrap_err();
     assert!(why.contains("the node \"y\" (RNN) has clip = 0.5"), "{why}");
+    let nodes = vec![node("RNN", &["x", "w", "r"], "y", &[reverse()])];
+    let w = |name| float_tensor(name, &[1, 1, 1], vec![1.0]);
+    let why = run(17, nodes, vec![w("w"), w("r")], &[0.0; 8], &[1, 2, 2, 2]).unwrap_err();
+    assert!(why.contains("\"RNN of y -> eyelet/y.results\""), "{why}");
     let why = recurrent(9, &["y"], &[reverse()]).unwrap_err();
     let expected =
         "has direction = \"reverse\", which is not supported: export it with opset 10 or later";
