@@ -1,5 +1,5 @@
-//! What is computed in each frame: a package of its own, so that it is built for speed and the rest of the program small, and is not
-//! compiled again when the rest changes. It knows no file, no device and no ONNX.
+//! What is computed in each frame: a package of its own, so that only it is built for speed in one unit of code, and it is not compiled
+//! again when the rest changes. It knows no file, no device and no ONNX.
 //!
 //! The files stand where a reader of the whole expects them; `lib.rs` and `network/mod.rs` give them the same names there.
 
