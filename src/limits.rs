@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_boards_readme_states_the_same_ranges() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/README.md");
+        let path = crate::basics::project_folder().join("boards/README.md");
         let readme = std::fs::read_to_string(path).unwrap();
         let whole = |key: &str, range: Whole| {
             let range = format!("{} to {}", range.least, range.most);

@@ -29,13 +29,17 @@ pub fn cases(count: usize) -> usize {
     if emulated { count.div_ceil(40) } else { count }
 }
 
-/// Where the folder of reference models, photos and scores would be: what `EYELET_SHARED` names, or beside the project.
-pub fn shared_folder() -> PathBuf {
-    // A package of the project stands further down.
+/// The project's folder, from whichever of its packages.
+pub fn project_folder() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = package.ancestors();
     let project = folders.find(|folder| folder.join("Cross.toml").exists());
-    let beside = project.unwrap_or(package).join("../shared");
+    project.unwrap_or(package)
+}
+
+/// Where the folder of reference models, photos and scores would be: what `EYELET_SHARED` names, or beside the project.
+pub fn shared_folder() -> PathBuf {
+    let beside = project_folder().join("../shared");
     std::env::var_os("EYELET_SHARED").map_or(beside, PathBuf::from)
 }
 
