@@ -58,7 +58,7 @@ pub struct Quant {
 pub enum Kind {
     /// 32-bit float.
     F32,
-    /// 16-bit float; only [`super::plan`] makes layers of it.
+    /// 16-bit float; only the planner (`network::plan`) makes layers of it.
     F16,
     /// One byte per value.
     Q8(Quant),

@@ -20,7 +20,7 @@
 //! All share this layout. Activations are NHWC. A convolution is a matrix product whose left side is read in place: the values under
 //! one output pixel's window are a few *runs* of contiguous memory (one run for a pointwise convolution, otherwise one per kernel row),
 //! at offsets that are the same for every pixel of a row. The caller adds padding in memory beforehand. The contract of [`Kernels`] says
-//! exactly what a kernel touches; every plan is verified to keep it before it runs ([`super::plan::verify`]), and kernels are tested
+//! exactly what a kernel touches; every plan is verified to keep it before it runs (`network::plan::verify`), and kernels are tested
 //! against guard pages. All quantised kernels give the same bits, those that `requantise` defines.
 
 pub mod aligned;
@@ -133,7 +133,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
         scratch: *mut u8,
     );
 
-    /// Computes the channels of `channels` in [`ConvQ8::wide`], which the kernel has computed with limited weights.
+    /// Computes the channels of `channels` in `ConvQ8::wide`, which the kernel has computed with limited weights.
     ///
     /// # Safety
     /// The contract of the trait: reads, writes, apart.
@@ -147,7 +147,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
             }
         }
     }
-    /// Computes the channels of `channels` in [`DepthwiseQ8::wide`], as [`Kernels::wide_conv_q8`] does.
+    /// Computes the channels of `channels` in `DepthwiseQ8::wide`, as [`Kernels::wide_conv_q8`] does.
     ///
     /// # Safety
     /// The contract of the trait: reads, writes, apart.
