@@ -7,7 +7,7 @@ use crate::network::graph::{
     Border, Graph, GraphInput, InputType, Kind, Layer, Op, Quant, Shape, Tensor, TensorId,
 };
 use crate::network::onnx::constant::Const;
-use crate::network::onnx::read_counts;
+use crate::network::onnx::{name_of, read_counts};
 use crate::network::rewrite::forms::opset;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -352,11 +352,7 @@ impl Lower {
         shape: Shape,
         view: View,
     ) -> Value {
-        let name = if node.name.is_empty() {
-            node.output.first().cloned().unwrap_or_default()
-        } else {
-            node.name.clone()
-        };
+        let name = name_of(node).to_owned();
         let emitted = RefCell::new(None);
         Value::Deferred(
             Rc::new(Deferred {

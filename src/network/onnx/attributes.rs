@@ -31,12 +31,12 @@ pub fn text<'a>(node: &'a NodeProto, name: &str) -> &'a str {
 /// The index from the start for an axis (or another index) of `size`: a negative one counts from the end, -1 is the last. `None` if
 /// that is before the first; that it is not behind the last is for the caller to check.
 pub fn normalised_index(index: i64, size: usize) -> Option<usize> {
-    let from_start = if index < 0 {
-        index + size as i64
-    } else {
-        index
-    };
-    usize::try_from(from_start).ok()
+    usize::try_from(from_start(index, size as i64)).ok()
+}
+
+/// An index or axis of `size`, counted from the start; out of range as stated.
+pub fn from_start(index: i64, size: i64) -> i64 {
+    index.saturating_add(if index < 0 { size } else { 0 })
 }
 
 /// Makes an attribute with one integer.

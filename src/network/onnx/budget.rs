@@ -13,7 +13,7 @@
 
 use super::attributes::{attribute, int, ints, text};
 use super::constant::Const;
-use super::{holds_at_most, inner_graphs};
+use super::{holds_at_most, inner_graphs, name_of};
 use crate::network::graph::sizes::{MAX_VALUES, volume};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -128,9 +128,8 @@ impl<'a> Scope<'a> {
                 )
             })?;
             self.node(node).map_err(|why| {
-                let name = node.output.first().filter(|_| node.name.is_empty());
-                let name = name.unwrap_or(&node.name);
-                format!("cannot be run: the node '{name}' ({}) {why}", node.op_type)
+                let (name, operator) = (name_of(node), &node.op_type);
+                format!("cannot be run: the node '{name}' ({operator}) {why}")
             })?;
             let results = node.output.iter().filter(|o| !o.is_empty());
             if let Some(twice) = results.into_iter().find(|o| !names.insert(o)) {

@@ -291,6 +291,14 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
+/// What a message or listing calls a node: its name, or that of its first result.
+pub fn name_of(node: &NodeProto) -> &str {
+    let mut names = std::iter::once(&node.name).chain(&node.output);
+    names
+        .find(|name| !name.is_empty())
+        .map_or("", String::as_str)
+}
+
 /// Whether a node's operator is a standard one. Another domain's of the same name may be another one.
 pub fn is_standard(node: &NodeProto) -> bool {
     matches!(node.domain.as_str(), "" | "ai.onnx")

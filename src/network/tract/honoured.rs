@@ -2,6 +2,7 @@
 //! result: attributes that are not in these tables, and the forms that it misreads, are refused by name.
 
 use crate::network::onnx::attributes::{int, text};
+use crate::network::onnx::name_of;
 use crate::network::rewrite::{ISLAND, STEP};
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
@@ -344,8 +345,7 @@ pub fn not_honoured(node: &NodeProto, opset: i64) -> Option<String> {
         let what = format!("has {}, which is not supported", stated(dropped));
         Some((what, instead(operator, dropped, opset)))
     })?;
-    let mut names = std::iter::once(&node.name).chain(&node.output);
-    let name = names.find(|name| !name.is_empty())?;
+    let name = Some(name_of(node)).filter(|name| !name.is_empty())?;
     Some(format!("the node {name:?} ({operator}) {what}: {instead}"))
 }
 

@@ -1,7 +1,7 @@
 //! Where a picture's channels are taken apart, normalised one by one and joined again.
 
 use super::{MAX_STEPS, Step, Walk, readers};
-use crate::network::onnx::attributes::{attribute, int, ints};
+use crate::network::onnx::attributes::{attribute, from_start, int, ints};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 /// The channels that an operator takes of a picture.
@@ -58,7 +58,7 @@ impl<'a> Walk<'a> {
             "Gather" | "Split" if !is_of_channels(int(node, "axis", 0)) => Part::All,
             "Split" if node.output.len() == 3 => Part::Each,
             "Gather" => match self.list(node, 1, "").as_deref() {
-                Some(&[channel]) => one(from_end(channel)),
+                Some(&[channel]) => one(from_start(channel, 3)),
                 Some([2, 1, 0]) => Part::Reversed,
                 Some([0, 1, 2]) => Part::All,
                 _ => Part::Some,
@@ -82,14 +82,15 @@ impl<'a> Walk<'a> {
                 let step = if is_stated(4) { number(4, "") } else { Some(1) };
                 match (number(1, "starts"), number(2, "ends"), step) {
                     (Some(start), Some(end), Some(1)) => {
-                        let (first, end) = (from_end(start).clamp(0, 3), from_end(end).clamp(0, 3));
+                        let place = |stated| from_start(stated, 3).clamp(0, 3);
+                        let (first, end) = (place(start), place(end));
                         match end - first {
                             3 => Part::All,
                             1 => one(first),
                             _ => Part::Some,
                         }
                     }
-                    (Some(start), Some(end), Some(-1)) if from_end(start) >= 2 && end < -3 => {
+                    (Some(start), Some(end), Some(-1)) if from_start(start, 3) >= 2 && end < -3 => {
                         Part::Reversed
                     }
                     _ => Part::Some,
@@ -216,7 +217,7 @@ impl<'a> Walk<'a> {
 
     /// The axis that a number stands for.
     fn axis(&self, stated: i64) -> i64 {
-        stated + if stated < 0 { self.rank } else { 0 }
+        from_start(stated, self.rank)
     }
 
     /// A list of integers that a node has as an input, or as an attribute before later opsets.
@@ -226,11 +227,6 @@ impl<'a> Walk<'a> {
             None => ints(node, name),
         }
     }
-}
-
-/// The channel from the first one on.
-fn from_end(channel: i64) -> i64 {
-    channel.saturating_add(if channel < 0 { 3 } else { 0 })
 }
 
 fn one(channel: i64) -> Part {

@@ -30,7 +30,8 @@ pub use norm::in_training;
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints, text};
 use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
-    drop_unread_weights, float_tensor, holds_at_most, int64_tensor, is_standard, read_counts,
+    drop_unread_weights, float_tensor, holds_at_most, int64_tensor, is_standard, name_of,
+    read_counts,
 };
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -453,14 +454,6 @@ const DILATED_SAME: &str = "pads by itself (auto_pad = \"SAME_...\") around a wi
 fn is_dilated_same(node: &NodeProto) -> bool {
     let dilations = ints(node, "dilations").unwrap_or_default();
     text(node, "auto_pad").starts_with("SAME_") && dilations.iter().any(|&d| d > 1)
-}
-
-/// What a message calls a node: its name, or that of its first result.
-fn name_of(node: &NodeProto) -> &str {
-    let mut names = std::iter::once(&node.name).chain(&node.output);
-    names
-        .find(|name| !name.is_empty())
-        .map_or("", String::as_str)
 }
 
 /// The name of input `at`; empty if it is omitted.

@@ -1,9 +1,9 @@
 //! RNN, GRU and LSTM that run from the end of their sequence: tract ignores their direction. The sequence is reversed before such a
 //! layer, and its result after it.
 
-use super::{Forms, name_of, output};
+use super::{Forms, output};
 use crate::network::onnx::attributes::{int, text};
-use crate::network::onnx::int64_tensor;
+use crate::network::onnx::{int64_tensor, name_of};
 use tract_onnx::pb::NodeProto;
 
 impl Forms<'_> {

@@ -22,12 +22,13 @@ mod rewrite;
 use super::island::{Ports, Shared};
 use crate::network::fused;
 use crate::network::lower::{Constants, Facts, Partial, Place, lower_partly};
+use crate::network::onnx::name_of;
 use crate::network::rewrite::dequantise::{self, Reals};
 use crate::network::rewrite::outline;
 use crate::network::run::Row;
 use crate::spec::Dtype;
 use std::sync::{Arc, Mutex};
-use tract_onnx::pb::{ModelProto, NodeProto};
+use tract_onnx::pb::ModelProto;
 
 /// A node that tract runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,7 +193,7 @@ fn outside(model: &ModelProto, cut: &Cut) -> Vec<Outside> {
         .zip(&cut.partial.places)
         .filter_map(|(node, place)| match place {
             Place::Outside { after, why } => Some(Outside {
-                name: name_of(node),
+                name: name_of(node).to_owned(),
                 op: node.op_type.clone(),
                 after: *after,
                 why: why.clone(),
@@ -235,15 +236,6 @@ fn islands_of(
         fused: Arc::new(Mutex::new(plan)),
     };
     Ok((islands, rewritten))
-}
-
-fn name_of(node: &NodeProto) -> String {
-    let first = || node.output.first().cloned().unwrap_or_default();
-    if node.name.is_empty() {
-        first()
-    } else {
-        node.name.clone()
-    }
 }
 
 #[cfg(test)]
