@@ -4,7 +4,7 @@
 //!
 //! | phase | allocator | when |
 //! |---|---|---|
-//! | open | the system | arguments, board file, commands other than `run` |
+//! | open | the system | arguments, board file, commands other than `run` and `check` |
 //! | filling | the pool, extended beyond its end; the system for what does not fit there | loading: network, camera, display, first frames |
 //! | sealed | the pool | the loop |
 //!
@@ -17,10 +17,14 @@
 //! Buffers that drivers map into the process (V4L2, DRM) are outside the pool; they are mapped at start. The program's own code
 //! and stacks are mapped in when the pool is sealed.
 
+mod ledger;
 mod limit;
+mod process;
 mod resident;
 
+pub use ledger::Ledger;
 pub use limit::held_to;
+pub use process::{free_bytes, page_faults, peak_rss_kib};
 
 use crate::{Cause, Failure};
 use spinning_top::RawSpinlock;
@@ -173,7 +177,7 @@ pub enum PoolSize {
 /// Reserves the pool, touches every page of it, and serves all allocations from it from now on. Works once per process: later or
 /// concurrent calls do nothing.
 ///
-/// A program whose global allocator is not [`FixedPool`] (a test of the library) gets no pool; that is no error.
+/// A program whose global allocator is not [`FixedPool`] (a test of the library) gets no pool; that is not an error.
 pub fn reserve(size: PoolSize) -> Result<(), Failure> {
     if !INSTALLED.load(SeqCst)
         || RESERVED
@@ -336,6 +340,9 @@ pub fn is_sealed() -> bool {
     SEALED.load(Relaxed)
 }
 
+/// The largest peak of any account.
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
 /// The size that would do, in whole MiB: the pool's own if everything fitted with a tenth of the peak to spare. Otherwise up to
 /// the highest block plus a tenth, since blocks may lie somewhat differently in a smaller pool.
 fn needed_mib(usage: Usage) -> usize {
@@ -348,85 +355,4 @@ fn needed_mib(usage: Usage) -> usize {
         return mib;
     }
     with_losses(reach.max(peak) + overflow).max(mib + 1)
-}
-
-/// The largest peak of any account.
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-/// What each part of the start took from the pool; logged at start.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    lines: Vec<(&'static str, usize, usize)>,
-}
-
-impl Ledger {
-    /// Runs one part of the start and records what it kept and its peak.
-    pub fn account<T>(&mut self, part: &'static str, run: impl FnOnce() -> T) -> T {
-        let before = LIVE.load(Relaxed);
-        LARGEST.fetch_max(PEAK.swap(before, Relaxed), Relaxed);
-        let result = run();
-        let kept = LIVE.load(Relaxed).saturating_sub(before);
-        self.lines
-            .push((part, kept, PEAK.load(Relaxed).saturating_sub(before)));
-        LARGEST.fetch_max(PEAK.load(Relaxed), Relaxed);
-        result
-    }
-
-    /// The ledger, one line per part.
-    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
-        let usage = usage();
-        let kib = |bytes: usize| bytes.div_ceil(1024);
-        let head = if usage.pool_bytes == 0 {
-            "memory: no fixed pool in this process".to_owned()
-        } else {
-            format!(
-                "memory: pool of {} KiB reserved and touched, {} KiB in use, {} KiB needed at most",
-                kib(usage.pool_bytes),
-                kib(usage.live_bytes),
-                kib(usage.peak_bytes.max(LARGEST.load(Relaxed)))
-            )
-        };
-        std::iter::once(head).chain(self.lines.iter().map(move |&(part, kept, peak)| {
-            format!(
-                "memory:   {part:<20} keeps {:>6} KiB, peak {:>6} KiB",
-                kib(kept),
-                kib(peak)
-            )
-        }))
-    }
-}
-
-/// Bytes that this process could still get: from the pool, and from system memory that is free or reclaimable. `u64::MAX` if the
-/// system does not say.
-pub fn free_bytes() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = meminfo
-        .lines()
-        .find_map(|l| l.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse().ok());
-    let usage = usage();
-    let pool = usage.pool_bytes.saturating_sub(usage.live_bytes) as u64;
-    kib.map_or(u64::MAX, |kib: u64| (kib << 10).saturating_add(pool))
-}
-
-/// Page faults of this process since its start: (minor, major).
-pub fn page_faults() -> (u64, u64) {
-    // SAFETY: `getrusage` fills the whole structure, for which all bit patterns are valid.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        usage
-    };
-    (usage.ru_minflt as u64, usage.ru_majflt as u64)
-}
-
-/// The process's peak resident memory, in KiB.
-pub fn peak_rss_kib() -> u64 {
-    // SAFETY: as in `page_faults`.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        usage
-    };
-    usage.ru_maxrss as u64
 }
