@@ -28,6 +28,7 @@ mod pipeline;
 mod placement;
 #[cfg(test)]
 mod reference;
+mod resize;
 mod source;
 mod taps;
 
