@@ -58,8 +58,8 @@ const MAX_PERCENT: Part = Part(2, 3);
 /// The lowest line height of a list.
 const ROW_MIN_PX: i32 = 13;
 
-/// One display's layout.
-#[derive(Debug, Clone)]
+/// One display's layout; what it leaves out is `None`.
+#[derive(Debug, Clone, Default)]
 pub struct Layout {
     /// The camera's picture, a square.
     pub picture: Option<Rectangle>,
@@ -120,7 +120,7 @@ pub struct Row {
 }
 
 /// A label's place while no class is decided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Undecided {
     /// All of it, for the word only.
     pub whole: Rectangle,
@@ -155,22 +155,6 @@ impl Undecided {
             face,
         }
     }
-}
-
-/// The result of an arrangement; what it leaves out is `None`.
-#[derive(Debug, Clone, Default)]
-struct Places {
-    picture: Option<Rectangle>,
-    label: Rectangle,
-    label_side: Side,
-    percent: Option<Rectangle>,
-    percent_side: Side,
-    bar: Option<Rectangle>,
-    ring: Option<Ring>,
-    list: List,
-    status: Option<Rectangle>,
-    status_side: Side,
-    status_face: Face,
 }
 
 impl Layout {
@@ -208,34 +192,10 @@ impl Layout {
         }
     }
 
-    fn of_places(places: Places, depth: Depth) -> Self {
-        let Places {
-            picture,
-            label,
-            label_side,
-            percent,
-            percent_side,
-            bar,
-            ring,
-            list,
-            status,
-            status_side,
-            status_face,
-        } = places;
-        Self {
-            picture,
-            label,
-            label_side,
-            undecided: Undecided::within(label, depth),
-            percent,
-            percent_side,
-            bar,
-            ring,
-            list,
-            status,
-            status_side,
-            status_face,
-        }
+    /// An arrangement's result, with the label's place while no class is decided.
+    fn with_undecided(mut self, depth: Depth) -> Self {
+        self.undecided = Undecided::within(self.label, depth);
+        self
     }
 
     /// Every rectangular place, with its name.

@@ -1,6 +1,6 @@
 //! A landscape or square display: the picture at the upper left, more about the classes beside it, the label below.
 
-use super::{Layout, List, Part, Places, ROW_MIN_PX, Room, Side, face, list, percent_width};
+use super::{Layout, List, Part, ROW_MIN_PX, Room, Side, face, list, percent_width};
 use crate::show::Depth;
 
 /// Below this height a smaller picture leaves room for two lines of label.
@@ -8,7 +8,7 @@ const LOW_PX: i32 = 200;
 
 /// The largest fraction of such a height for the picture.
 const MAX_LOW_PICTURE: Part = Part(9, 20);
-/// The gap between two places, as a fraction of the margin.
+/// The gap between two layout, as a fraction of the margin.
 const GAP: Part = Part(3, 4);
 
 pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
@@ -37,25 +37,25 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
 
     let count = if height >= 480 { 5 } else { 3 };
     let row_line = (height / (9 + count)).min(head.width() / 7);
-    let places = Places {
+    let layout = Layout {
         picture,
         bar: Some(bar),
         status_face,
-        ..Places::default()
+        ..Layout::default()
     };
     if row_line < ROW_MIN_PX {
         let status = head.take_top(status_face.line_px() as i32, gap / 2);
-        let places = Places {
+        let layout = Layout {
             status: Some(status),
-            ..places
+            ..layout
         };
-        return narrow(places, room, head, (height, gap), depth);
+        return narrow(layout, room, head, (height, gap), depth);
     }
     let row_face = face(row_line, depth);
     let status = head.take_top(status_face.line_px() as i32, gap / 2);
     let percent = room.take_right(side_percent, gap);
-    Layout::of_places(
-        Places {
+    Layout::with_undecided(
+        Layout {
             label: room.rectangle(),
             percent: Some(percent.rectangle()),
             percent_side: Side::Right,
@@ -66,7 +66,7 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
                 face: row_face,
                 ..List::default()
             },
-            ..places
+            ..layout
         },
         depth,
     )
@@ -75,7 +75,7 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
 /// The column beside the picture is too narrow for names with percents: it has the label's percent, and below that the next best
 /// classes with bars only.
 fn narrow(
-    places: Places,
+    layout: Layout,
     room: Room,
     mut column: Room,
     (height, gap): (i32, i32),
@@ -90,8 +90,8 @@ fn narrow(
     } else {
         percent
     };
-    Layout::of_places(
-        Places {
+    Layout::with_undecided(
+        Layout {
             label: room.rectangle(),
             percent: Some(percent),
             percent_side: Side::Left,
@@ -100,7 +100,7 @@ fn narrow(
                 face: row_face,
                 is_narrow: true,
             },
-            ..places
+            ..layout
         },
         depth,
     )

@@ -1,7 +1,7 @@
 //! A round display: the percent is a ring along its edge, open at the bottom; picture, label, percent and status are centred in
 //! the circle, in the height that is available.
 
-use super::{Layout, Part, Places, Room, Side, face};
+use super::{Layout, Part, Room, Side, face};
 use crate::show::Depth;
 use crate::show::ring::Ring;
 use embedded_graphics::primitives::Rectangle;
@@ -41,8 +41,8 @@ pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
     };
     let status_top = percent_bottom + gap;
     let status = whole.band(status_top, status_top + status_face.line_px() as i32);
-    Layout::of_places(
-        Places {
+    Layout::with_undecided(
+        Layout {
             picture,
             label: inside.band(top, percent_top - gap),
             label_side: Side::Middle,
@@ -52,7 +52,7 @@ pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
             status: Some(status),
             status_side: Side::Middle,
             status_face,
-            ..Places::default()
+            ..Layout::default()
         },
         depth,
     )

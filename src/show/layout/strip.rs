@@ -1,6 +1,6 @@
 //! A low display: the label above, bar and percent below it, and the picture on the left if the height allows.
 
-use super::{Layout, Part, Places, Room, Side, face, percent_width};
+use super::{Layout, Part, Room, Side, face, percent_width};
 use crate::show::Depth;
 
 /// The percent's line if there is no status below it, as a fraction of the display's height.
@@ -34,15 +34,15 @@ pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     room.bottom = foot.top - gap;
     let thickness = BAR.of(foot.height()).max(3).min((height / 10).max(8));
 
-    Layout::of_places(
-        Places {
+    Layout::with_undecided(
+        Layout {
             label: room.rectangle(),
             percent: Some(percent.rectangle()),
             percent_side: Side::Right,
             bar: Some(foot.middle(thickness)),
             status,
             status_face,
-            ..Places::default()
+            ..Layout::default()
         },
         depth,
     )
@@ -57,15 +57,15 @@ fn beside_picture(mut room: Room, height: i32, depth: Depth) -> Layout {
     let status_face = face((height / 17).max(15), depth);
     let status = room.take_bottom(status_face.line_px() as i32, gap / 2);
     let percent = room.take_bottom(height / 5, gap / 2);
-    Layout::of_places(
-        Places {
+    Layout::with_undecided(
+        Layout {
             picture: Some(picture),
             label: room.rectangle(),
             percent: Some(percent),
             bar: Some(bar),
             status: Some(status),
             status_face,
-            ..Places::default()
+            ..Layout::default()
         },
         depth,
     )

@@ -1,6 +1,6 @@
 //! A display that is higher than wide: the picture across the top, the words below it.
 
-use super::{Layout, List, Part, Places, Room, Side, face, list, percent_width};
+use super::{Layout, List, Part, Room, Side, face, list, percent_width};
 use crate::show::Depth;
 
 /// The narrowest tower with a list.
@@ -47,8 +47,8 @@ fn listed(room: Room, depth: Depth, pictured: bool) -> Layout {
     let status_face = face((width / 17).max(15), depth);
     let status = room.take_bottom(status_face.line_px() as i32, gap / 2);
     let row_face = face(width / 15, depth);
-    Layout::of_places(
-        Places {
+    Layout::with_undecided(
+        Layout {
             picture,
             label,
             percent: Some(percent.rectangle()),
@@ -62,7 +62,7 @@ fn listed(room: Room, depth: Depth, pictured: bool) -> Layout {
                 face: row_face,
                 ..List::default()
             },
-            ..Places::default()
+            ..Layout::default()
         },
         depth,
     )
@@ -110,8 +110,8 @@ fn plain(room: Room, depth: Depth, pictured: bool) -> Layout {
     room.bottom = foot.top - gap;
     let percent = foot.take_right(percent_width(percent_face, foot), gap);
     let status = (foot.width() > status_width).then(|| foot.rectangle());
-    Layout::of_places(
-        Places {
+    Layout::with_undecided(
+        Layout {
             picture,
             label: room.rectangle(),
             percent: Some(percent.rectangle()),
@@ -119,7 +119,7 @@ fn plain(room: Room, depth: Depth, pictured: bool) -> Layout {
             bar: Some(bar),
             status,
             status_face,
-            ..Places::default()
+            ..Layout::default()
         },
         depth,
     )
