@@ -9,7 +9,7 @@ pub mod limits;
 pub mod preprocess;
 pub mod spec;
 
-#[allow(missing_docs, reason = "the program's own: there it is private")]
+#[allow(missing_docs, reason = "pub only for the eyelet package")]
 #[path = "network/graph/mod.rs"]
 pub mod graph;
 #[allow(missing_docs, reason = "as graph")]

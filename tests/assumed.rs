@@ -546,7 +546,7 @@ fn logits_that_are_stated_as_probabilities_are_refused_with_the_key_to_correct()
     let desk = Desk::with(net, Some(&toml("probabilities", "")));
     let run = desk.run(&["bench", "--model", "net.onnx", "--iterations", "1"]);
     assert_eq!(run.code, MODEL, "{}", run.stderr);
-    let expected = "is no probability, and its net.toml says kind = \"probabilities\": correct [output] kind to \"logits\"";
+    let expected = "is not a probability, and its net.toml says kind = \"probabilities\": correct [output] kind to \"logits\"";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
     // A dense layer at the end is told before a picture shows it.
     let desk = Desk::with(with_logits_out(), Some(&toml("probabilities", "")));

@@ -144,7 +144,7 @@ fn describe_prints_what_the_bare_file_is_used_as() {
         assert!(toml.contains("# assumed: "), "{toml}");
         let read = Definition::parse("net.toml", &toml).unwrap();
         assert_eq!(read.main.file, "net.onnx");
-        // A colour to fill with is no key of a picture that is cut out; a guess is written as a comment.
+        // A colour to fill with is not a key of a picture that is cut out; a guess is written as a comment.
         let assumed = |key: &str| {
             let of_key = |line: &&String| line.starts_with(&format!("{key} = "));
             bare.iter()

@@ -314,7 +314,7 @@ fn displays_look_as_in_the_golden_pictures() {
         } else {
             assert!(
                 names.contains(&name),
-                "{name} is no golden picture any more"
+                "{name} is not a golden picture any more"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! `eyelet flash` from the outside: into a file, and what is no card. Refusals of real devices are tested in
+//! `eyelet flash` from the outside: into a file, and what is not a card. Refusals of real devices are tested in
 //! `src/flash/device.rs`, on a made-up `/sys`.
 
 #![allow(clippy::unwrap_used)]

@@ -152,7 +152,7 @@ fn a_font_file_that_cannot_be_used_is_refused_with_its_reason() {
         ("none.ttf", "none.ttf cannot be read: No such file"),
         (
             "make.py",
-            "make.py is no TrueType or OpenType font (.ttf, .otf, .ttc)",
+            "make.py is not a TrueType or OpenType font (.ttf, .otf, .ttc)",
         ),
     ] {
         for command in ["check", "run"] {

@@ -79,7 +79,7 @@ fn results_that_cannot_be_written_are_an_error() {
         (words(&["run", "--help"]), OUTPUT),
         (words(&["--version"]), OUTPUT),
         (still(&["--json"]), OUTPUT),
-        // The serial log is no result: the board goes on without it.
+        // The serial log is not a result: the board goes on without it.
         (still(&[]), 0),
     ] {
         let output = run(folder.path(), &words, full(), Stdio::piped());

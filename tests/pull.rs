@@ -65,7 +65,7 @@ impl Server {
             for (index, stream) in listener.incoming().enumerate() {
                 let manner = manners[index.min(manners.len() - 1)];
                 let seen = Arc::clone(&seen);
-                // A client that hangs up is no fault of the server.
+                // A client that hangs up is not a fault of the server.
                 std::thread::spawn(move || answer(stream.unwrap(), manner, &seen).ok());
             }
         });

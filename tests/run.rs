@@ -146,7 +146,7 @@ fn check_opens_no_hardware() {
     }
 }
 
-/// Picture files are no hardware.
+/// Picture files are not hardware.
 #[test]
 fn check_looks_at_the_pictures_that_stand_for_a_camera() {
     let folder = tempfile::tempdir().unwrap();

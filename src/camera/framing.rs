@@ -91,7 +91,7 @@ pub(super) enum Framer {
     Mjpeg(MjpegFramer),
     Y4m {
         header: Header,
-        /// Whether the preceding bytes were no frame.
+        /// Whether the preceding bytes were not a frame.
         lost: bool,
     },
 }
@@ -233,7 +233,7 @@ impl Framer {
 pub(super) struct MjpegFramer {
     config: PipeConfig,
     walker: Walker,
-    /// Whether the preceding bytes were no picture.
+    /// Whether the preceding bytes were not a picture.
     lost: bool,
     /// The last oversized picture.
     refused: Option<(u32, u32)>,

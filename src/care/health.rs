@@ -11,7 +11,7 @@
 //! three (6.1's configuration lacks `SENSORS_RASPBERRYPI_HWMON`; `BCM_VCIO` is not in the mainline kernel), so Eyelet never sees
 //! undervoltage there.
 //!
-//! Bit 3 is the Raspberry Pi 3B+'s soft limit, 60 °C by default: it is reached in normal operation and is no fault.
+//! Bit 3 is the Raspberry Pi 3B+'s soft limit, 60 °C by default: it is reached in normal operation and is not a fault.
 //!
 //! The files stay open; each `read` uses a fixed buffer and allocates nothing. A missing file reports no fault, so a machine
 //! without these files always counts as healthy. Drivers may be modules that are loaded after the start, so whoever reads looks

@@ -180,7 +180,7 @@ impl Care {
         Ok(())
     }
 
-    /// Frames come, but for `since` the network has failed on each. The policy for a lost camera holds, but this is no wait: it is
+    /// Frames come, but for `since` the network has failed on each. The policy for a lost camera holds, but this is not a wait: it is
     /// not reported, so the watchdog has the program started again.
     pub fn failing(&self, since: Duration) -> Result<(), Failure> {
         check(self.policy.camera_lost, "network failing", Some(since))
@@ -339,7 +339,7 @@ impl Care {
             () => return None,
         };
         let mut notice = Notice::new();
-        // What does not fit is cut off; that is no error.
+        // What does not fit is cut off; that is not an error.
         let _ = notice.write_str(words);
         Some(notice)
     }

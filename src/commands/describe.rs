@@ -119,11 +119,10 @@ fn write(output: &Path, text: &str, force: bool) -> Result<(), Failure> {
         return Err(fail("it already exists; --force replaces it".to_owned()));
     }
     // Write to a temporary file first, so that a full disk destroys nothing.
-    let folder = place.parent().filter(|folder| *folder != Path::new(""));
     let written = tempfile::Builder::new()
         .prefix(".eyelet-describe-")
         .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .tempfile_in(named::folder_of(&place))
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
@@ -136,7 +135,7 @@ fn write(output: &Path, text: &str, force: bool) -> Result<(), Failure> {
 fn beside(output: &Path, model: &Model) {
     let counts = [
         model.file.with_extension("toml"),
-        model.file.with_file_name("model.toml"),
+        model.file.with_file_name(find::MODEL_TOML),
     ];
     let real = |path: &PathBuf| path.canonicalize().ok();
     let output_is = real(&output.to_owned());

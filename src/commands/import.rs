@@ -2,6 +2,7 @@
 
 use super::print_line;
 use crate::data_roots::DataRoots;
+use crate::model::find::MODEL_TOML;
 use crate::model::import::{Imported, import};
 use crate::model::is_path;
 use crate::{Cause, Failure};
@@ -50,7 +51,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         log::info!("{name}: {fact}");
     }
     if !assumed.is_empty() {
-        let toml = folder.join("model.toml");
+        let toml = folder.join(MODEL_TOML);
         log::info!(
             "{name}: correct wrong assumptions in {}; `eyelet model describe {name} PHOTO` shows which rule is right",
             toml.display()

@@ -310,6 +310,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn help_and_readme_state_the_same_exit_codes() {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (codes, _) = EXIT_CODES.split_once(". ").unwrap();
+        let readme = words(include_str!("../../README.md"));
+        assert!(readme.contains(codes), "{codes}");
+        for code in 2..=Cause::Policy as u8 {
+            assert!(codes.contains(&format!(" {code} ")), "{code}");
+        }
+    }
+
+    #[test]
     fn the_shipped_network_runs_until_the_one_that_nobody_named_is_here() {
         let missing = || ModelError::Missing {
             name: "mobilenet-v2@12-int8".into(),

@@ -225,7 +225,7 @@ fn merged_classes_are_decided_by_their_sum() {
         probability: 0.6,
     };
     assert_eq!(verdict.decided, Some(sum));
-    // The other member is no class any more.
+    // The other member is not a class any more.
     let listed: Vec<_> = verdict.candidates().map(|c| c.class).collect();
     assert_eq!(listed, [2, 0]);
 }

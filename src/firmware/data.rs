@@ -28,7 +28,7 @@ const REASON_BYTES: usize = 1000;
 
 /// How many tried systems are remembered.
 pub const TRIED: usize = 16;
-/// An id has 64 characters. A damaged record may hold anything, and what is longer is no id.
+/// An id has 64 characters. A damaged record may hold anything, and what is longer is not an id.
 const LONGEST_LINE_BYTES: usize = 128;
 
 /// Formatting first writes zeros over so much of the volume's beginning, where its tables and its few files are.
@@ -302,7 +302,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = image(folder.path(), 8 << 20);
         let data = Data::open(&path).unwrap();
-        assert!(data.reason().is_err(), "zeros are no volume");
+        assert!(data.reason().is_err(), "zeros are not a volume");
         data.format().unwrap();
         assert_eq!(data.reason().unwrap(), None);
         for round in 0..3 {

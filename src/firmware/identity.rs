@@ -21,7 +21,7 @@ pub fn version() -> &'static str {
         .trim_end()
 }
 
-/// The version in a program's file; `None` if it is no eyelet, or one too old to contain it.
+/// The version in a program's file; `None` if it is not an eyelet, or one too old to contain it.
 pub fn version_in(program: &[u8]) -> Option<String> {
     // The beginning alone appears there too.
     let places = program

@@ -181,7 +181,7 @@ mod tests {
         let mut none = of("eyelet.loader=u-boot", Some(&[0, 0, 0, 1]));
         assert!(!none.is_certain());
         assert_eq!(none.tick(LATE), None);
-        // The firmware says that it is no trial, so a card that cannot be read does not matter.
+        // The firmware says that it is not a trial, so a card that cannot be read does not matter.
         let mut none = of("eyelet.loader=pi", Some(&[0, 0, 0, 0]));
         assert_eq!(none.learn(Card::Silent("dead".into())), None);
         assert_eq!(none.tick(LATE), None);

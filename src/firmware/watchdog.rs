@@ -33,11 +33,11 @@ impl Watchdog {
     /// allows at most 15 s).
     ///
     /// # Errors
-    /// The system's error: there is none, or another program has it; or it is no device.
+    /// The system's error: there is none, or another program has it; or it is not a device.
     pub fn open(path: &Path, timeout: Duration) -> io::Result<Self> {
         let device = File::options().write(true).open(path)?;
         if !device.metadata()?.file_type().is_char_device() {
-            let message = format!("{} is no watchdog", path.display());
+            let message = format!("{} is not a watchdog", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);

@@ -153,7 +153,7 @@ pub fn output_place(output: &Path) -> Result<PathBuf, Failure> {
 /// the folder does not exist.
 pub fn replaceable(path: &Path) -> io::Result<PathBuf> {
     let place = named::output_place(path)?;
-    std::fs::metadata(folder_of(&place))?;
+    std::fs::metadata(named::folder_of(&place))?;
     let mut head = Vec::new();
     match named::open_file(&place, u64::MAX) {
         Ok(file) => file.take(mbr::SECTOR_BYTES).read_to_end(&mut head)?,
@@ -167,14 +167,6 @@ pub fn replaceable(path: &Path) -> io::Result<PathBuf> {
         ErrorKind::AlreadyExists,
         "the existing file is not an image: choose another name, or remove that file",
     ))
-}
-
-/// The folder of this file.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// Makes the image of `recipe` and writes it to `output`.

@@ -1,7 +1,7 @@
 //! A file that appears under its name only when it is complete, whatever signal arrives until then.
 
-use super::folder_of;
 use super::signals::HeldBack;
+use crate::named::folder_of;
 use crate::update::Disk;
 use std::fs::Permissions;
 use std::io::{self, Read, Seek, SeekFrom, Write};

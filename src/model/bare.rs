@@ -77,7 +77,7 @@ fn classes_of_scores(path: &Path, scores: usize, kind: OutputKind) -> Result<usi
         (1, OutputKind::Logits) => Err(ModelError::Network(format!(
             "the model {} gives one score and no probability (no Sigmoid at its end): if the sigmoid of it is the \
              probability of class 1, say so in a {} beside it ([output] kind = \"logits\", class_count = 2); if it is a \
-             measure of something, it is no classifier",
+             measure of something, it is not a classifier",
             path.display(),
             own_toml_name(path)
         ))),

@@ -14,18 +14,17 @@ use super::left_out::LeftOut;
 use super::usual_labels::{shipped_labels, usual_labels, usual_labels_name};
 use super::{Model, ModelError, labels, shipped, stated};
 use crate::data_roots::DataRoots;
-use crate::limits;
 use crate::network::onnx::inspect::Inspected;
 use crate::toml_file::{did_you_mean, read_text};
+use crate::{limits, named};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// The name of a description that holds for a folder.
-const MODEL_TOML: &str = "model.toml";
+pub const MODEL_TOML: &str = "model.toml";
 /// The name of a file whose own description has that name too.
 const MODEL_ONNX: &str = "model.onnx";
 
@@ -63,7 +62,7 @@ impl Named {
         for root in &roots.folders {
             let entries = std::fs::read_dir(root.join("models"));
             for entry in entries.into_iter().flatten().flatten() {
-                if entry.path().join("model.toml").is_file() {
+                if entry.path().join(MODEL_TOML).is_file() {
                     names.extend(entry.file_name().into_string());
                 }
             }
@@ -84,7 +83,7 @@ impl Named {
         if model.is_empty() || model.starts_with('.') || model.contains(['/', '\\']) {
             return Err(unknown());
         }
-        let toml = format!("{model}/model.toml");
+        let toml = format!("{model}/{MODEL_TOML}");
         let (definition, folder) = if let Some(path) = roots.find(Path::new("models").join(&toml)) {
             (
                 read_definition(&path, None)?,
@@ -375,9 +374,7 @@ fn is_standard_output(path: &Path) -> bool {
         .try_clone_to_owned()
         .map(File::from);
     let known = stdout.and_then(|file| Ok((file.metadata()?, std::fs::metadata(path)?)));
-    known.is_ok_and(|(stdout, file)| {
-        stdout.is_file() && (stdout.dev(), stdout.ino()) == (file.dev(), file.ino())
-    })
+    known.is_ok_and(|(stdout, file)| stdout.is_file() && named::is_same(&stdout, &file))
 }
 
 /// Reads the description at `path`, which may be that of the file `network` alone.

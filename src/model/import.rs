@@ -4,6 +4,7 @@
 //! at the destination a model is complete or absent.
 
 use super::describe::{self, Head};
+use super::find::MODEL_TOML;
 use super::{Model, Named, find, shipped};
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
@@ -92,7 +93,7 @@ pub fn import(
         .map_err(unwritten)?;
     let head = copy_all(&source, labels, name, folder.path())?;
     let text = describe::toml(&source, &head)?;
-    let toml = folder.path().join("model.toml");
+    let toml = folder.path().join(MODEL_TOML);
     write_new(&toml, &text).map_err(unwritten)?;
     check(&source, &folder.path().join(&head.file), roots)?;
     put(folder, &place).map_err(unwritten)?;
@@ -114,7 +115,7 @@ fn check_place(name: &str, place: &Path, force: bool, roots: &DataRoots) -> Resu
         Ok(named) => named.folder,
         // A folder that cannot be read still exists.
         Err(_) => roots
-            .find(Path::new("models").join(name).join("model.toml"))
+            .find(Path::new("models").join(name).join(MODEL_TOML))
             .and_then(|toml| toml.parent().map(Path::to_owned)),
     };
     match found {
@@ -128,7 +129,7 @@ fn check_place(name: &str, place: &Path, force: bool, roots: &DataRoots) -> Resu
             place.display()
         )),
         None if fs::symlink_metadata(place).is_ok() && !is_empty(place) => fail(format!(
-            "{} is there already and is no model: give another --name, or remove it",
+            "{} already exists and is not a model: give another --name, or remove it",
             place.display()
         )),
         _ => Ok(()),
@@ -282,7 +283,7 @@ fn check(source: &Model, copy: &Path, roots: &DataRoots) -> Result<(), Failure> 
 /// Renames `folder` to `place`, where there may be an older one.
 fn put(folder: TempDir, place: &Path) -> io::Result<()> {
     File::open(folder.path())?.sync_all()?;
-    let models = place.parent().unwrap_or(Path::new("."));
+    let models = named::folder_of(place);
     let old = match fs::symlink_metadata(place) {
         Ok(_) if !is_empty(place) => {
             let old = tempfile::Builder::new()
@@ -412,7 +413,7 @@ mod tests {
         fs::write(place.root.path().join("models/notes/a.txt"), "").unwrap();
         for force in [false, true] {
             let error = place.import("notes", force).unwrap_err();
-            assert!(error.message.contains("is no model"), "{error:?}");
+            assert!(error.message.contains("is not a model"), "{error:?}");
         }
         let roots = DataRoots::new(
             vec![place.root.path().into(), place.desk.path().into()],

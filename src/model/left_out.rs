@@ -24,7 +24,7 @@ impl<'d> LeftOut<'d> {
     /// For a network that says `inspected` about itself, with the `hints` of the files beside it.
     ///
     /// # Errors
-    /// The kind is left out, and the file is no classifier that could state it.
+    /// The kind is left out, and the file is not a classifier that could state it.
     pub fn of(
         named: &'d Named,
         hints: &Hints<'_>,

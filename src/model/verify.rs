@@ -4,6 +4,7 @@
 //! ONNX `TensorProto` messages: the input, and the output of the publisher's runtime.
 
 use super::{Model, ModelError};
+use crate::named::folder_of;
 use crate::network::Network;
 use crate::network::error::NetworkError;
 use crate::network::onnx::inspect::inspect;
@@ -165,11 +166,7 @@ fn is_dynamic(graph: &GraphProto) -> bool {
 
 /// The folders `test_data_set_N` beside `file`, by number.
 pub fn data_sets(file: &Path) -> Vec<PathBuf> {
-    let folder = match file.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mut numbered: Vec<(u32, PathBuf)> = std::fs::read_dir(folder)
+    let mut numbered: Vec<(u32, PathBuf)> = std::fs::read_dir(folder_of(file))
         .into_iter()
         .flatten()
         .filter_map(|entry| {
@@ -305,7 +302,7 @@ fn tensor(path: &Path) -> Result<(Vec<f32>, DataType), VerifyError> {
     let unreadable = |error: std::io::Error| fault(format!("cannot be read: {error}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > MAX_TENSOR_BYTES {
-        return Err(fault("is no stored tensor".to_owned()));
+        return Err(fault("is not a stored tensor".to_owned()));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let mut tensor = TensorProto::decode(bytes.as_slice())

@@ -15,6 +15,8 @@
 //! load      reads, checks and plans a file, as a fast plan or with tract
 //! mod       a loaded network
 //! ```
+//!
+//! `graph/`, `kernels/` and `run/` belong to the package `eyelet-compute`, under the same names.
 
 mod deadline;
 pub mod error;
@@ -293,7 +295,7 @@ impl Network {
         match scores.iter().find(|s| !PROBABILITIES.contains(*s)) {
             Some(score) if self.kind == OutputKind::Probabilities => {
                 Err(NetworkError::Run(format!(
-                    "its score {score} is no probability, and its {} says kind = \"probabilities\": correct [output] kind to \
+                    "its score {score} is not a probability, and its {} says kind = \"probabilities\": correct [output] kind to \
                      \"logits\"",
                     self.toml
                 )))

@@ -115,7 +115,7 @@ impl Reader {
     }
 }
 
-/// Where the log goes, line by line; for `env_logger`. A line that cannot be written is lost: the log is no result, and a board
+/// Where the log goes, line by line; for `env_logger`. A line that cannot be written is lost: the log is not a result, and a board
 /// goes on without its serial line.
 #[derive(Debug, Clone, Copy)]
 pub struct Log {

@@ -154,7 +154,7 @@ mod tests {
             ("missing.ttf", "missing.ttf cannot be read: "),
             (
                 "make.py",
-                "make.py is no TrueType or OpenType font (.ttf, .otf, .ttc)",
+                "make.py is not a TrueType or OpenType font (.ttf, .otf, .ttc)",
             ),
         ] {
             let failure = of(&[], Some(file)).unwrap_err();

@@ -21,7 +21,7 @@ use std::str::FromStr;
 
 /// A signature's file name is the signed file's name with this suffix.
 pub const SUFFIX: &str = ".minisig";
-/// Longer files are no signatures: minisign's own limits are 1024 bytes for the untrusted comment and 8192 for the trusted one.
+/// Longer files are not signatures: minisign's own limits are 1024 bytes for the untrusted comment and 8192 for the trusted one.
 pub const LONGEST_BYTES: usize = 10 << 10;
 /// The length of the second line of a secret key's file: 158 bytes in base64. A public key has 56, a signature 100.
 const SECRET_KEY_CHARACTERS: usize = 212;
@@ -59,7 +59,7 @@ impl FromStr for PublicKey {
     /// Parses a key in base64.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let key = minisign_verify::PublicKey::from_base64(text)
-            .map_err(|_| "it is no minisign public key: make one with `minisign -G`")?;
+            .map_err(|_| "it is not a minisign public key: make one with `minisign -G`")?;
         Ok(Self {
             text: text.to_owned(),
             key,
@@ -102,7 +102,7 @@ pub enum SignatureError {
     },
     /// The file is not a minisign signature.
     #[error(
-        "{file} is no minisign signature, or is damaged: download it again, or sign the image again with `minisign -Sm`"
+        "{file} is not a minisign signature, or is damaged: download it again, or sign the image again with `minisign -Sm`"
     )]
     Malformed {
         /// Which file.
@@ -149,7 +149,7 @@ impl SignatureFile {
     /// Decodes the signature, which must be by `key`.
     ///
     /// # Errors
-    /// When it is no signature, or has a format that we refuse.
+    /// When it is not a signature, or has a format that we refuse.
     pub fn decode(&self, key: &PublicKey) -> Result<Signature, SignatureError> {
         let file = self.name.clone();
         let Some(contents) = &self.contents else {

@@ -48,7 +48,7 @@ pub fn with_image<T>(
         });
     }
     let absent = || {
-        let what = format!("it is no image, and no FAT volume with {FILE_NAME}");
+        let what = format!("it is neither an image nor a FAT volume with {FILE_NAME}");
         UpdateError::Io(io::Error::new(ErrorKind::NotFound, what))
     };
     let name = format!("{FILE_NAME}{SUFFIX}");

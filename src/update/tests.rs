@@ -404,7 +404,7 @@ fn the_running_slot_is_not_written_when_it_is_not_the_default_one() {
         error.contains("its slot a is the default and did not boot, so slot b runs"),
         "{error}"
     );
-    // These go on to what is wrong with this card: its slots are no volumes.
+    // These go on to what is wrong with this card: its slots are not volumes.
     for running in [None, Some(Slot::A)] {
         let error = install(running);
         assert!(

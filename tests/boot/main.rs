@@ -141,7 +141,7 @@ fn what_is_typed_on_the_serial_line_is_run_where_the_board_file_asks_for_a_shell
     console.wait_for("42 init 0", BOOT_PATIENCE);
     console.board.type_line("exit");
     console.wait_for("built-in shell", BOOT_PATIENCE);
-    // What is typed before there is a prompt may be lost, and a prompt is no line that could be waited for.
+    // What is typed before there is a prompt may be lost, and a prompt is not a line that could be waited for.
     for _ in 0..10 {
         console.board.type_line("echo again $((7 * 7))");
         std::thread::sleep(Duration::from_secs(1));

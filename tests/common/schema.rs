@@ -92,7 +92,7 @@ fn check_type(wanted: &Value, value: &Value, path: &str) -> Result<(), String> {
         "string" => value.is_string(),
         "array" => value.is_array(),
         "object" => value.is_object(),
-        other => panic!("{other} is no type"),
+        other => panic!("{other} is not a type"),
     };
     let fits = match wanted {
         Value::Array(names) => names.iter().any(|name| is_of(text(name))),

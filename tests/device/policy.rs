@@ -70,7 +70,7 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
         care
     };
     let retry = Policy::default().camera_lost;
-    // Pictures that are damaged are no frames, and a few of them are no loss either.
+    // Pictures that are damaged are not frames, and a few of them do not mean that it is lost.
     let mut script: Vec<Act> = (0..5).map(Picture).collect();
     script.extend((0..20).map(|_| HalfJpeg));
     assert_eq!(run_cared(script, watched(retry)).0, Ok(5));

@@ -1,5 +1,5 @@
 //! How long a test waits for an emulated board: by the time that its emulator had. What it waited for a processor, on a machine that
-//! does other work meanwhile, is no fault of the board's and does not count.
+//! does other work meanwhile, is not a fault of the board's and does not count.
 
 use std::fs;
 use std::time::{Duration, Instant};

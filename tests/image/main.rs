@@ -355,7 +355,7 @@ fn a_font_of_the_board_file_comes_along_and_is_named_where_it_is() {
     let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(3), "{stderr}");
     assert!(
-        stderr.contains("mine.toml is no TrueType or OpenType font"),
+        stderr.contains("mine.toml is not a TrueType or OpenType font"),
         "{stderr}"
     );
 }

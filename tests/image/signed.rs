@@ -117,7 +117,7 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     let text = fs::read_to_string(&signature).unwrap();
     let second = text.find('\n').unwrap() + 1;
     for (what, at, words) in [
-        ("kind", second + 1, "is no minisign signature"),
+        ("kind", second + 1, "is not a minisign signature"),
         ("key's id", second + 8, "was made with another key"),
         ("signature", second + 40, wrong),
         ("trusted comment", text.find("stamp").unwrap(), wrong),
@@ -133,10 +133,10 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     fs::write(&signature, &text).unwrap();
     let shorter = File::options().write(true).open(&signature).unwrap();
     shorter.set_len(text.len() as u64 / 2).unwrap();
-    workshop.refuses_signed("new.img", 12, "is no minisign signature");
+    workshop.refuses_signed("new.img", 12, "is not a minisign signature");
     // A hole; nothing so long is read.
     shorter.set_len(100 << 30).unwrap();
-    workshop.refuses_signed("new.img", 12, "is no minisign signature");
+    workshop.refuses_signed("new.img", 12, "is not a minisign signature");
     // What never begins.
     fs::remove_file(&signature).unwrap();
     let status = Command::new("mkfifo").arg(&signature).status().unwrap();
@@ -241,7 +241,7 @@ fn the_key_is_in_both_manifests_and_in_the_label_and_the_image_is_the_same_each_
     }
     let label = String::from_utf8_lossy(&disk.bytes[512..4096]);
     assert!(label.contains(&format!("\npublic-key {text}\n")), "{label}");
-    // The comment in the key's file is no part of the key.
+    // The comment in the key's file is not a part of the key.
     fs::write(workshop.path("owner.pub"), format!("mine\n{text}\n")).unwrap();
     assert!(workshop.disk(&arguments).bytes == disk.bytes);
     let id = |disk: &super::Disk| {

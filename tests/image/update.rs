@@ -200,7 +200,11 @@ fn an_unusable_update_is_reported_and_nothing_is_written() {
     };
     refused("none.img", 12, "No such file");
     fs::write(workshop.path("text"), vec![b'x'; 4096]).unwrap();
-    refused("text", 12, "no FAT volume with eyelet-update.img");
+    refused(
+        "text",
+        12,
+        "neither an image nor a FAT volume with eyelet-update.img",
+    );
 
     let mut damaged = fs::read(workshop.path("two.img")).unwrap();
     damaged[(4 + 44 + 192 + 1) << 20] ^= 1;

@@ -1,4 +1,4 @@
-//! Standard input as a camera: what is no stream of pictures is refused in one line within five seconds, with what it seems to
+//! Standard input as a camera: what is not a stream of pictures is refused in one line within five seconds, with what it seems to
 //! be and what to do; what is one runs to its end.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
 

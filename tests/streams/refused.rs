@@ -1,4 +1,4 @@
-//! What is no stream of pictures, or one of pictures that are too large: refused with what it seems to be.
+//! What is not a stream of pictures, or one of pictures that are too large: refused with what it seems to be.
 
 use crate::Then::{Ends, Repeats, Waits};
 use crate::{CAMERA, check, cut, encoded, jpeg, noise, row, send, y4m};

@@ -217,7 +217,7 @@ fn a_system_with_a_key_takes_signed_sticks_alone() {
             image: &new,
             flipped: None,
             signature: Some(right[..right.len() / 2].to_vec()),
-            refusal: "is no minisign signature",
+            refusal: "is not a minisign signature",
         },
         Wrong {
             what: "a signature of another file",

@@ -192,7 +192,7 @@ fn in_metadata(key: &str) -> Source {
     Source::Graph(format!("{key} in its metadata_props"))
 }
 
-/// Why a network is no classifier, according to its own metadata.
+/// Why a network is not a classifier, according to its own metadata.
 pub fn other_task(metadata: &Metadata) -> Option<String> {
     let task = metadata_value(metadata, "task").filter(|task| OTHER_TASKS.contains(task))?;
     Some(format!(
@@ -396,7 +396,7 @@ mod tests {
             (5, Some("labels.json"))
         );
         std::fs::remove_file(folder.path().join("labels.json")).unwrap();
-        // A pipe is not waited for, and a control character is no part of a label.
+        // A pipe is not waited for, and a control character is not a part of a label.
         let pipe = folder.path().join("classes.txt");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(status.unwrap().success());

@@ -93,7 +93,7 @@ fn top(scores: &[f32]) -> usize {
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    // By `total_cmp`, because `f32::max` passes over what is no number.
+    // By `total_cmp`, because `f32::max` passes over what is not a number.
     a.iter()
         .zip(b)
         .map(|(a, b)| (a - b).abs())

@@ -27,6 +27,7 @@ pub mod tables;
 pub use sizes::{Shape, Sides};
 pub use tables::{Tables, Then};
 
+use crate::spec::Dtype;
 use axes::Axes;
 use resize::Resize;
 use std::rc::Rc;
@@ -233,7 +234,7 @@ pub struct Conv {
     pub weights: Weights,
     /// Limits of the result (in real values); infinite where not set.
     pub clamp: (f32, f32),
-    /// For a convolution over [`Op::Round`]'s whole numbers: a factor per output channel. The sums are multiplied by it and by
+    /// For a convolution over [`Op::DynamicQuantise`]'s whole numbers: a factor per output channel. The sums are multiplied by it and by
     /// the scale of the layer's second input, an [`Op::Extremes`], before bias and clamp.
     pub factors: Option<Vec<f32>>,
     /// What is done with the bytes of its result.
@@ -414,7 +415,7 @@ pub enum Op {
     /// [`dynamic`]. The tensor holds one pair per thread.
     Extremes,
     /// The first input in units of the second one's scale, as whole numbers `q - zero point` stored as floats.
-    Round,
+    DynamicQuantise,
     /// Channels concatenated; every input has the output's element type.
     Concat,
     /// From NHWC to NCHW (the shape stays flat).
@@ -462,22 +463,13 @@ impl InputStep {
     }
 }
 
-/// Element type of the ONNX graph's own input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputType {
-    /// float32.
-    F32,
-    /// uint8.
-    U8,
-}
-
 /// How the ONNX graph's input becomes the first tensor.
 #[derive(Debug, Clone)]
 pub struct GraphInput {
     /// The tensor.
     pub tensor: TensorId,
     /// The ONNX graph's own element type.
-    pub dtype: InputType,
+    pub dtype: Dtype,
     /// Applied to each value before it is quantised; empty and unused if the tensor has the graph's own type.
     pub steps: Vec<InputStep>,
     /// Whether the steps end in the tensor's quantisation (else values are stored unchanged).

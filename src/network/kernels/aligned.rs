@@ -25,10 +25,7 @@ impl Aligned {
         Some(Self { lines })
     }
     /// Length in bytes.
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "hardly one is empty, and nobody asks"
-    )]
+    #[allow(clippy::len_without_is_empty, reason = "no caller needs is_empty")]
     pub fn len(&self) -> usize {
         self.lines.len() * 64
     }

@@ -90,6 +90,10 @@ pub trait Kernels: Sync + std::fmt::Debug {
     fn name(&self) -> &'static str;
     /// Whether bytes are stored with the top bit flipped (as i8) rather than as u8.
     fn signed(&self) -> bool;
+    /// The bits that this flips in each byte.
+    fn flip(&self) -> u8 {
+        if self.signed() { 0x80 } else { 0 }
+    }
 
     /// Whether these weights can be packed directly: their zero points must be 0. Others are split.
     fn takes(&self, raw: &RawQ8<'_>) -> bool {

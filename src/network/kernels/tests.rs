@@ -476,7 +476,7 @@ fn tables(random: &mut Rng, channels: Option<usize>) -> Tables {
 fn functions_of_bytes_are_bit_identical() {
     let mut random = Rng::with_seed(8);
     for kernels in available() {
-        let flip = if kernels.signed() { 0x80 } else { 0 };
+        let flip = kernels.flip();
         let mut kinds = [0; 2];
         for _ in 0..400 {
             let all = random.usize(1..200);

@@ -238,7 +238,7 @@ impl Lower {
         };
         let turned = axes.transposed(&order);
         let turned =
-            turned.ok_or_else(|| format!("{order:?} is no permutation of {:?}", axes.dims()))?;
+            turned.ok_or_else(|| format!("{order:?} is not a permutation of {:?}", axes.dims()))?;
         Ok(Value::Activation(self.seen(id, turned)?))
     }
 

@@ -2,7 +2,8 @@
 
 use super::value::Bias;
 use super::{Activation, Deferred, DeferredOp, Lower, Lowered, Value, View};
-use crate::network::graph::{Conv, InputStep, InputType, Kind, Op, Quant, Tensor, Unary, Weights};
+use crate::network::graph::{Conv, InputStep, Kind, Op, Quant, Tensor, Unary, Weights};
+use crate::spec::Dtype;
 
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ impl Lower {
                 Ok(Activation { view: *view, ..act })
             }
             Value::Padded(..) => Err("padding that is not before a convolution".into()),
-            Value::Grouped { .. } => Err("channels in groups that are no shuffle".into()),
+            Value::Grouped { .. } => Err("channels in groups that are not a shuffle".into()),
             Value::Intermediate(value) => Err(value.elsewhere().into()),
             Value::Const(_) | Value::Quantised(_) | Value::Absent => {
                 Err("a constant where a computed value is needed".into())
@@ -209,13 +210,13 @@ impl Lower {
             return false;
         };
         let plain = match input.dtype {
-            InputType::F32 => own.is_none(),
-            InputType::U8 => act.real,
+            Dtype::F32 => own.is_none(),
+            Dtype::U8 => act.real,
         };
         if self.input_uses != 1 || input.quantised || !plain {
             return false;
         }
-        if let (InputType::U8, Some(own)) = (input.dtype, own) {
+        if let (Dtype::U8, Some(own)) = (input.dtype, own) {
             input.steps = vec![
                 InputStep::Sub(vec![own.zero as f32]),
                 InputStep::Mul(vec![own.scale]),

@@ -415,7 +415,8 @@ fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
         return Ok(None);
     };
     let turned = axes.transposed(&order);
-    let turned = turned.ok_or_else(|| format!("{perm:?} is no permutation of {:?}", first.dims))?;
+    let turned =
+        turned.ok_or_else(|| format!("{perm:?} is not a permutation of {:?}", first.dims))?;
     let from = (0..turned.volume()).map(|i| turned.start(i, rank));
     Ok(Some(Const {
         dims: turned.dims().to_vec(),

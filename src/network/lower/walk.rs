@@ -4,11 +4,12 @@ use super::known::{Form, form};
 use super::value::{Activation, Deferred, DeferredOp, Value, View};
 use super::{Lowered, PIXELS};
 use crate::network::graph::{
-    Border, Graph, GraphInput, InputType, Kind, Layer, Op, Quant, Shape, Tensor, TensorId,
+    Border, Graph, GraphInput, Kind, Layer, Op, Quant, Shape, Tensor, TensorId,
 };
 use crate::network::onnx::constant::Const;
 use crate::network::onnx::{name_of, read_counts};
 use crate::network::rewrite::forms::opset;
+use crate::spec::Dtype;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -49,7 +50,7 @@ pub(super) struct Lower {
 }
 
 /// The input's tensor, the order of its axes, and its type.
-fn input_tensor(of: Option<&TypeProto>) -> Lowered<(Tensor, View, InputType)> {
+fn input_tensor(of: Option<&TypeProto>) -> Lowered<(Tensor, View, Dtype)> {
     let Some(type_proto::Value::TensorType(t)) = of.and_then(|t| t.value.as_ref()) else {
         return Err("the input is not a tensor".into());
     };
@@ -74,8 +75,8 @@ fn input_tensor(of: Option<&TypeProto>) -> Lowered<(Tensor, View, InputType)> {
         return Err(format!("the input's size is {}x{}", shape.w, shape.h));
     }
     let (kind, dtype) = match t.elem_type {
-        1 => (Kind::F32, InputType::F32),
-        2 => (Kind::Q8(PIXELS), InputType::U8),
+        1 => (Kind::F32, Dtype::F32),
+        2 => (Kind::Q8(PIXELS), Dtype::U8),
         other => return Err(format!("the input's element type is {other}")),
     };
     Ok((Tensor { shape, kind }, view, dtype))
@@ -338,7 +339,7 @@ impl Lower {
             Value::Activation(a) => Ok((self.shape(a.id), a.view)),
             Value::Deferred(l, view) => Ok((l.shape, *view)),
             Value::Padded(..) => Err("padding that is not before a convolution".into()),
-            Value::Grouped { .. } => Err("channels in groups that are no shuffle".into()),
+            Value::Grouped { .. } => Err("channels in groups that are not a shuffle".into()),
             Value::Intermediate(value) => Err(value.elsewhere().into()),
             _ => Err("a constant where a computed value is needed".into()),
         }

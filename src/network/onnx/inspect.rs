@@ -50,7 +50,7 @@ pub struct Inspected {
     pub metadata: Vec<(String, String)>,
 }
 
-/// Inspects a graph's input and output; the error says why it is no image classifier that Eyelet can run.
+/// Inspects a graph's input and output; the error says why it is not an image classifier that Eyelet can run.
 pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     if let Some(why) = seems::no_classifier(graph) {
         return Err(format!(

@@ -271,7 +271,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Why the values of `output` are no scores although they are one number per class: `ArgMax` gives the best class alone.
+/// Why the values of `output` are not scores although they are one number per class: `ArgMax` gives the best class alone.
 pub fn gives_class_alone(graph: &GraphProto, output: &str) -> Option<String> {
     let last = Few::of(graph).behind(output, &MOVES)?;
     let operator = last.op_type.as_str();

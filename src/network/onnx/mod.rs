@@ -13,7 +13,7 @@
 //! shapes           shapes with open axes, and the scores in them
 //! scaling          scaling that the graph applies to its picture before its first layer
 //! meaning          whether the scores are probabilities
-//! seems            what a network that is no classifier seems to be
+//! seems            what a network that is not a classifier seems to be
 //! attributes       attributes of nodes
 //! constant         a tensor's values
 //! ```

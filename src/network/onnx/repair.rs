@@ -336,7 +336,7 @@ fn one_output(
 
 /// The outputs that look like class scores, and how many scores each gives, if known.
 fn scores_among(graph: &GraphProto) -> Vec<(usize, Option<usize>)> {
-    // A label is an integer; a feature map is no row of scores.
+    // A label is an integer; a feature map is not a row of scores.
     let count = |output: &ValueInfoProto| match shape_of(output) {
         Some((DataType::Int64 | DataType::Int32 | DataType::Bool | DataType::String, _)) => None,
         Some((_, dims)) => score_count(&dims).ok(),

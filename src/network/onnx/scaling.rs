@@ -363,7 +363,7 @@ impl<'a> Walk<'a> {
         let reverses = self.reverses.map(str::to_owned);
         let found = match self.found() {
             Found::Usual if is_unclear => Found::Unclear,
-            // Bounds that are no range of pixels are no arithmetic that anything follows from.
+            // Nothing follows from bounds that are not a range of pixels.
             Found::Usual if self.operators.contains(&"Clip") => Found::Unclear,
             found => found,
         };

@@ -1,5 +1,5 @@
-//! Guesses what a network is if it is no classifier, so that the refusal says more than a shape. Nothing here refuses a network
-//! that gives one score per class, except those whose last operators show that its outputs are no scores.
+//! Guesses what a network is if it is not a classifier, so that the refusal says more than a shape. Nothing here refuses a network
+//! that gives one score per class, except those whose last operators show that its outputs are not scores.
 
 use super::{behind, meaning, producers, shape_of};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ const FEATURES_STEP: usize = 32;
 /// Backbones for small pictures have this many features.
 const MIN_FEATURES: usize = 128;
 
-/// Why a graph is no classifier even if its output looks like one's.
+/// Why a graph is not a classifier even if its output looks like one's.
 pub fn no_classifier(graph: &GraphProto) -> Option<String> {
     if has(graph, "NonMaxSuppression") {
         return Some("seems to be a detector (it has NonMaxSuppression)".to_owned());
@@ -65,7 +65,7 @@ pub fn hardly_classifier(graph: &GraphProto, output: &str, count: Option<usize>)
         }
         operator @ ("Tanh" | "Softplus") => {
             return Some(format!(
-                "seems to measure something (it ends in {operator}, so its outputs are no scores of classes)"
+                "seems to measure something (it ends in {operator}, so its outputs are not scores of classes)"
             ));
         }
         operator @ ("AveragePool"

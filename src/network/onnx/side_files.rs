@@ -6,6 +6,7 @@
 //! side file is long.
 
 use super::budget::MAX_WEIGHTS_BYTES;
+use crate::named;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -40,12 +41,8 @@ struct Span {
 impl SideFiles {
     /// The side files of the model in the file `model`.
     pub fn of(model: &Path) -> Self {
-        let folder = match model.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
         Self {
-            folder: folder.to_owned(),
+            folder: named::folder_of(model).to_owned(),
             open: HashMap::new(),
             left: MAX_WEIGHTS_BYTES,
         }
@@ -111,7 +108,7 @@ impl SideFiles {
             None => Ok(None),
             Some(Ok(n)) => Ok(Some(n)),
             Some(Err(_)) => Err(format!(
-                "says of the weights '{}' that their {key} is '{}', which is no number; export the model again",
+                "says of the weights '{}' that their {key} is '{}', which is not a number; export the model again",
                 tensor.name,
                 entry_value(key).unwrap_or_default()
             )),
@@ -189,7 +186,7 @@ impl SideFiles {
         // Not a pipe, for example, which would block when opened.
         if !real.metadata().map_err(unreadable)?.is_file() {
             return Err(format!(
-                "keeps weights in '{location}', which is no file; {AS_ONE_FILE}"
+                "keeps weights in '{location}', which is not a file; {AS_ONE_FILE}"
             ));
         }
         let file = File::open(&real).map_err(unreadable)?;
@@ -318,7 +315,7 @@ mod tests {
         for (dims, entries, says) in [
             (&[10][..], &[][..], "in which file"),
             (&[10], &[("location", "")], "in which file"),
-            (&[10], &[("location", "below")], "is no file"),
+            (&[10], &[("location", "below")], "is not a file"),
             (
                 &[10],
                 &[("location", "v.bin")],

@@ -4,7 +4,7 @@ use super::arena::{Need, Places};
 use super::{MAX_KERNEL_ROWS, Planner};
 use crate::network::graph::{Conv, Graph, Layer, Op, TensorId, Weights};
 use crate::network::run::steps::{
-    DynamicConv, DynamicDepthwise, FindExtremes, Parts, Round, Sums, Work,
+    DynamicConv, DynamicDepthwise, DynamicQuantise, FindExtremes, Parts, Sums, Work,
 };
 
 /// Facts about the graph that planning needs often, looked up once.
@@ -141,7 +141,7 @@ impl Planner<'_> {
     }
 
     /// Whole numbers: in place, if nothing later needs the real values.
-    pub(super) fn round(&mut self, index: usize) {
+    pub(super) fn dynamic_quantise(&mut self, index: usize) {
         let layer = &self.graph.layers[index];
         let step = self.steps.len();
         let len = self.tensor(layer.inputs[0]).shape.volume();
@@ -154,7 +154,7 @@ impl Planner<'_> {
             self.define(layer.output, step)
         };
         self.step_and_row(index, move |at| {
-            Work::Round(Round {
+            Work::DynamicQuantise(DynamicQuantise {
                 x: at.of(x),
                 of: Parts { at: at.of(of) },
                 y: at.of(y),

@@ -44,7 +44,7 @@ fn precision(graph: &Graph, layer: &Layer) -> Option<Runs> {
         | Op::Quantise
         | Op::Dequantise
         | Op::Extremes
-        | Op::Round => None,
+        | Op::DynamicQuantise => None,
     }
 }
 

@@ -92,7 +92,7 @@ impl Planner<'_> {
             output: io.shape,
             window,
             zeros,
-            bytes: io.to.is_some().then(|| (self.flip(), pad)),
+            bytes: io.to.is_some().then(|| (self.kernels.flip(), pad)),
         };
         self.step_and_row(index, move |at| {
             Work::Max(MaxPoolStep {
@@ -151,7 +151,7 @@ impl Planner<'_> {
     pub(super) fn function(&mut self, index: usize, f: Unary, gate: bool) -> Result<(), String> {
         let io = self.in_out(index);
         if io.from[0].or(io.to).is_some() {
-            return Err("a function of bytes that is no table".into());
+            return Err("a function of bytes that is not a table".into());
         }
         let layer = &self.graph.layers[index];
         let (from, to) = (self.half(layer.inputs[0])?, self.half(layer.output)?);
@@ -172,7 +172,7 @@ impl Planner<'_> {
     pub(super) fn quantise(&mut self, index: usize) -> Result<(), String> {
         let io = self.in_out(index);
         let quant = io.to.ok_or("the result is not quantised")?;
-        let flip = self.flip();
+        let flip = self.kernels.flip();
         self.step_and_row(index, move |at| {
             Work::Quantise(Quantise {
                 x: at.of(io.x[0]),
@@ -190,7 +190,7 @@ impl Planner<'_> {
         let quant = io.from[0].ok_or("dequantises floats")?;
         let mut table = Box::new([0.0; 256]);
         for q in 0..=255u8 {
-            table[usize::from(q ^ self.flip())] = dequantise(q, quant);
+            table[usize::from(q ^ self.kernels.flip())] = dequantise(q, quant);
         }
         self.step_and_row(index, move |at| {
             Work::Dequantise(Dequantise {

@@ -178,11 +178,6 @@ impl<'a> Planner<'a> {
         quant.zero - if self.kernels.signed() { 128 } else { 0 }
     }
 
-    /// The bits that the kernels' storage format flips in each byte.
-    fn flip(&self) -> u8 {
-        if self.kernels.signed() { 0x80 } else { 0 }
-    }
-
     /// The byte that pads a tensor.
     fn pad_byte(&self, id: TensorId) -> u8 {
         self.quant(id).map_or(0, |q| self.stored_zero(q) as u8)
@@ -295,7 +290,7 @@ impl<'a> Planner<'a> {
             Op::Quantise => self.quantise(index)?,
             Op::Dequantise => self.dequantise(index)?,
             Op::Extremes => self.extremes(index),
-            Op::Round => self.round(index),
+            Op::DynamicQuantise => self.dynamic_quantise(index),
             Op::Concat => self.concat(index),
             Op::ChannelsFirst => self.channels_first(index),
         }

@@ -28,7 +28,7 @@ impl Planner<'_> {
                 y: at.of(io.y),
                 input: io.inputs[0],
                 output: io.shape,
-                elem: if io.to.is_some() { 1 } else { 4 },
+                elem: io.elem,
                 of,
             })
         });

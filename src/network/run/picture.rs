@@ -1,8 +1,8 @@
 //! Copying a picture in: pixel tables for the frame path, plain tensors for tests and tools.
 
 use super::{Fused, Picture};
+use crate::network::graph::Kind;
 use crate::network::graph::requantise::quantise;
-use crate::network::graph::{InputType, Kind};
 use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, Table};
 
 impl Picture {
@@ -21,11 +21,6 @@ impl Picture {
 }
 
 impl Fused {
-    /// The bits that the kernels' storage format flips in each byte.
-    fn flip(&self) -> u8 {
-        if self.kernels.signed() { 0x80 } else { 0 }
-    }
-
     /// The tables that map a picture's pixels to [`Fused::input`]: normalised as `spec` says and, for a quantised network, quantised.
     /// NHWC whatever the ONNX file's layout, except when the picture does not go in here: then the file's layout.
     pub fn input_encoding(&self, spec: &InputSpec) -> Encoder {
@@ -54,22 +49,16 @@ impl Fused {
                     Table::F32(table) => table[colour][pixel],
                     Table::U8(table) => f32::from(table[colour][pixel]),
                 };
-                *byte = picture.stored(value, channel, self.flip());
+                *byte = picture.stored(value, channel, self.kernels.flip());
             }
         }
         encoder.table = Table::U8(bytes);
         encoder
     }
 
-    /// Whether the model's own input is uint8 pixels.
-    pub fn takes_pixels(&self) -> bool {
-        let picture = self.picture.as_ref();
-        picture.is_some_and(|p| p.input.dtype == InputType::U8)
-    }
-
     /// Copies in a float tensor as the ONNX file's input takes it, in either layout. `false` if its length is wrong.
     pub fn set_f32(&mut self, values: &[f32], layout: Layout) -> bool {
-        let flip = self.flip();
+        let flip = self.kernels.flip();
         let Some(picture) = &self.picture else {
             return false;
         };

@@ -224,7 +224,7 @@ impl Touches {
     /// Strides between values of `align` bytes, within what is read.
     pub fn steps_by(&mut self, pitches: &[usize], align: usize) {
         let aligned = pitches.iter().all(|pitch| pitch.is_multiple_of(align));
-        self.holds(aligned, "it steps to bytes that are not on a multiple of 4");
+        self.holds(aligned, "its strides are not multiples of its values' size");
     }
 
     /// Records `else_wrong` as a contradiction unless `it` holds.

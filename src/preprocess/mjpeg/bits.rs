@@ -97,7 +97,7 @@ impl<'a> Bits<'a> {
         self.made_up > self.count
     }
 
-    /// Whether the picture's data ends where the next symbol would: at a marker that is no restart, or without one.
+    /// Whether the picture's data ends where the next symbol would: at a marker that is not a restart, or without one.
     pub fn is_cut(&self) -> bool {
         let rest = self.data.get(self.at..).unwrap_or_default();
         let behind = rest.iter().position(|&byte| byte != 0xff);

@@ -105,7 +105,7 @@ impl Codes {
         }
     }
 
-    /// Makes it the table of `codes`: 16 counts, then as many values. `None` if that is no table. Cheap if it is the same as before,
+    /// Makes it the table of `codes`: 16 counts, then as many values. `None` if that is not a table. Cheap if it is the same as before,
     /// as it is from frame to frame.
     pub fn make(&mut self, codes: &[u8]) -> Option<()> {
         if self.made_of[..self.made_of_bytes] == *codes {
@@ -193,7 +193,7 @@ impl Codes {
         self.lookup[bits.peek(LOOKUP_BITS)]
     }
 
-    /// The whole of an unfinished symbol; `None`: the bits are no code. The bits that it takes are at most 31.
+    /// The whole of an unfinished symbol; `None`: the bits are not a code. The bits that it takes are at most 31.
     #[inline(never)]
     pub fn finish(&self, bits: Bits<'_>, symbol: Symbol) -> Option<(Symbol, i32)> {
         let (length, zeros, size) = match symbol.bits() {

@@ -163,7 +163,7 @@ fn unusable(bytes: &[u8], error: FaceParsingError) -> String {
             "is a packed font of the web (WOFF): unpack it to .ttf or .otf first".to_owned()
         }
         _ if matches!(error, FaceParsingError::UnknownMagic) => {
-            "is no TrueType or OpenType font (.ttf, .otf, .ttc)".to_owned()
+            "is not a TrueType or OpenType font (.ttf, .otf, .ttc)".to_owned()
         }
         _ => format!("is not a valid font: {error}"),
     }

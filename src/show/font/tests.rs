@@ -205,8 +205,8 @@ fn other_files_than_fonts_are_refused_by_kind() {
     let mut woff = fixture("chinese.ttf");
     woff[..4].copy_from_slice(b"wOF2");
     let cases = [
-        (Vec::new(), "is no TrueType or OpenType font"),
-        (vec![0; 5000], "is no TrueType or OpenType font"),
+        (Vec::new(), "is not a TrueType or OpenType font"),
+        (vec![0; 5000], "is not a TrueType or OpenType font"),
         (woff, "is a packed font of the web (WOFF)"),
         (
             fixture("chinese.ttf")[..200].to_vec(),

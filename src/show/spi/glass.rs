@@ -139,7 +139,7 @@ impl Played {
         let (width, height) = self.memory_px;
         assert!(
             column < width && row < height,
-            "{column}, {row} is no address"
+            "{column}, {row} is not an address"
         );
         let column = if madctl & MX != 0 {
             width - 1 - column

@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Panics that the program itself catches are no findings where they are a dependency's, and are where they are ours.
+/// Panics that the program itself catches are not findings where they are a dependency's, and are where they are ours.
 fn note(panic: &PanicHookInfo<'_>) {
     let file = panic.location().map_or("", |location| location.file());
     let is_dependency = file.contains("/registry/") || file.contains("/rustc/");

@@ -71,7 +71,7 @@ fn all_of(input: OwnedFd, bytes: usize, mut take: impl FnMut(&Frame<'_>)) -> (u6
     (pictures, counts)
 }
 
-/// All bytes are there, and no more will come: that is no timeout, and nothing that opening it again could help.
+/// All bytes are there, and no more will come: that is not a timeout, and nothing that opening it again could help.
 fn assert_ended(error: &CameraError) {
     assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
     assert_said(&error.to_string());

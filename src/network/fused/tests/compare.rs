@@ -269,7 +269,7 @@ fn by_every_plan(
             .map(|e| std::mem::take(&mut all[e.tensor.0]))
             .collect::<Vec<_>>()
     });
-    let rounds = |l: &Layer| matches!(l.op, Op::Quantise | Op::Round);
+    let rounds = |l: &Layer| matches!(l.op, Op::Quantise | Op::DynamicQuantise);
     if merged.layers.len() < graph.layers.len() && !graph.layers.iter().any(rounds) {
         let apart = plainest::run(&graph, &pictures[0], &[]);
         for (export, merged) in graph.exports.iter().zip(&wanted[0]) {

@@ -4,9 +4,10 @@
 use super::near::Near;
 use crate::network::error::NotFused;
 use crate::network::graph::resize::Resize;
-use crate::network::graph::{Graph, InputType, Op, Weights};
+use crate::network::graph::{Graph, Op, Weights};
 use crate::network::run::Fused;
 use crate::network::run::steps::{AnyConv, AnyDepthwise, Work};
+use crate::spec::Dtype;
 use std::collections::BTreeMap;
 use tract_onnx::pb::GraphProto;
 
@@ -190,7 +191,7 @@ fn kind(work: &Work) -> String {
         Work::Quantise(_) => "quantise".into(),
         Work::Dequantise(_) => "dequantise".into(),
         Work::Extremes(_) => "extremes".into(),
-        Work::Round(_) => "whole numbers".into(),
+        Work::DynamicQuantise(_) => "whole numbers".into(),
         Work::Concat(_) => "concatenate".into(),
         Work::ChannelsFirst(_) => "channels first".into(),
     }
@@ -247,7 +248,7 @@ fn layer(op: &Op) -> &'static str {
         Op::Quantise => "quantise",
         Op::Dequantise => "dequantise",
         Op::Extremes => "extremes",
-        Op::Round => "whole numbers",
+        Op::DynamicQuantise => "whole numbers",
         Op::Concat => "concatenate",
         Op::ChannelsFirst => "channels first",
     }
@@ -290,11 +291,7 @@ impl Seen {
         self.networks += 1;
         let mut count = |what: &str| *self.operators.entry(what.to_owned()).or_default() += 1;
         model.node.iter().for_each(|n| count(&n.op_type));
-        if graph
-            .input
-            .as_ref()
-            .is_some_and(|i| i.dtype == InputType::U8)
-        {
+        if graph.input.as_ref().is_some_and(|i| i.dtype == Dtype::U8) {
             count("picture of bytes");
         }
         for l in &graph.layers {

@@ -168,7 +168,7 @@ fn computed(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
             };
             vec![of(-1.0), of(1.0)]
         }
-        Op::Round => each(&|value| whole_number(value, x[1])),
+        Op::DynamicQuantise => each(&|value| whole_number(value, x[1])),
         Op::Concat => {
             let pixel = |at: usize| {
                 let parts = layer.inputs.iter().zip(&x);

@@ -46,7 +46,12 @@ impl Lower {
         let pair = Shape::new(1, 1, 2)?;
         let extremes = self.add_layer(Op::Extremes, vec![act.id], tensor(pair), &node.name);
         let round = tensor(self.shape(act.id));
-        let id = self.add_layer(Op::Round, vec![act.id, extremes], round, &node.name);
+        let id = self.add_layer(
+            Op::DynamicQuantise,
+            vec![act.id, extremes],
+            round,
+            &node.name,
+        );
         let results = [
             Dynamic::Integers(Activation { id, ..act }, extremes),
             Dynamic::Scale(extremes),

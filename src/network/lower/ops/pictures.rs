@@ -41,7 +41,7 @@ impl Lower {
         let (dims, rows_at) = match act.view {
             View::Nchw => ([1, from.c, from.h, from.w], 2),
             View::Nhwc => ([1, from.h, from.w, from.c], 1),
-            _ => return Err("the input is no picture".into()),
+            _ => return Err("the input is not a picture".into()),
         };
         let along = self.resized(node, dims)?;
         let moved = |at: usize| along[at].size != dims[at];
@@ -180,7 +180,7 @@ impl How {
             "round_prefer_ceil" => Nearest::Above,
             "floor" => Nearest::Floor,
             "ceil" => Nearest::Ceil,
-            other => return Err(format!("{other:?} is no rule for the nearest value")),
+            other => return Err(format!("{other:?} is not a rule for the nearest value")),
         };
         Ok(Self {
             places,

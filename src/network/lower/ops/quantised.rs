@@ -1,13 +1,14 @@
 //! QuantizeLinear, DequantizeLinear and the QLinear operators, which are read as dequantise, float operator, quantise.
 
 use super::conv::Dense;
-use crate::network::graph::{FREE, InputType, Kind, Quant};
+use crate::network::graph::{FREE, Kind, Quant};
 use crate::network::lower::value::Bias;
 use crate::network::lower::{
     Activation, DeferredOp, Lower, Lowered, PIXELS, QuantisedConst, Value,
 };
 use crate::network::onnx::attributes::{float, int, normalised_index};
 use crate::network::onnx::constant::{Const, Data};
+use crate::spec::Dtype;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
@@ -53,7 +54,7 @@ impl Lower {
             }),
             Value::Activation(act) if !act.real => {
                 let picture = self.picture(act.id);
-                let pixels = picture.is_some_and(|i| i.dtype == InputType::U8 && !i.quantised);
+                let pixels = picture.is_some_and(|i| i.dtype == Dtype::U8 && !i.quantised);
                 let untouched = pixels && !self.pixels_taken;
                 let kind = &mut self.tensors[act.id.0].kind;
                 match kind {

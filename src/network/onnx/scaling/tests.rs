@@ -325,7 +325,7 @@ fn channels_that_are_normalised_apart_are_followed_to_where_they_are_joined() {
         let found = of(&half);
         assert_eq!((found.scaling, found.channels), (None, None));
         assert!(found.unclear.is_some(), "{apart}");
-        // Joined as rows, they are no channels.
+        // Joined as rows, they are not channels.
         let mut rows = channel_by_channel(apart, &means, [0, 1, 2]);
         let joined = rows.node.iter().position(|node| node.op_type == "Concat");
         rows.node[joined.unwrap()].attribute = vec![of_int("axis", 2)];

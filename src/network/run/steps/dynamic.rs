@@ -170,7 +170,7 @@ pub struct FindExtremes {
 
 /// Floats to integers, in place if `x` and `y` are the same.
 #[derive(Debug)]
-pub struct Round {
+pub struct DynamicQuantise {
     pub x: Offset,
     pub of: Parts,
     pub y: Offset,
@@ -253,7 +253,7 @@ impl Task for FindExtremes {
     }
 }
 
-impl Task for Round {
+impl Task for DynamicQuantise {
     fn name(&self) -> &'static str {
         "whole numbers"
     }

@@ -34,7 +34,7 @@ pub use block::{Block, Slots};
 pub use channels::{Affine, ChannelsFirst, Concat, Pick, Slopes};
 pub use conv::{ConvStep, Front};
 pub use depthwise::DepthwiseStep;
-pub use dynamic::{DynamicConv, DynamicDepthwise, FindExtremes, Parts, Round, Sums};
+pub use dynamic::{DynamicConv, DynamicDepthwise, DynamicQuantise, FindExtremes, Parts, Sums};
 pub use map::MapStep;
 pub use moves::Move;
 pub use packed::{AnyConv, AnyDepthwise, MAX_KERNEL_ROWS};
@@ -84,7 +84,7 @@ pub enum Work {
     DynamicConv(DynamicConv),
     DynamicDepthwise(DynamicDepthwise),
     Extremes(FindExtremes),
-    Round(Round),
+    DynamicQuantise(DynamicQuantise),
     Concat(Concat),
     ChannelsFirst(ChannelsFirst),
 }
@@ -135,7 +135,7 @@ macro_rules! with_task {
             Work::DynamicConv($task) => $do,
             Work::DynamicDepthwise($task) => $do,
             Work::Extremes($task) => $do,
-            Work::Round($task) => $do,
+            Work::DynamicQuantise($task) => $do,
             Work::Concat($task) => $do,
             Work::ChannelsFirst($task) => $do,
         }

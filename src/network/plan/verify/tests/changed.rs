@@ -121,7 +121,7 @@ fn numbers(work: &mut Work, visit: Visit<'_>) {
         Work::Quantise(q) => visit(&mut q.len),
         Work::Dequantise(d) => visit(&mut d.len),
         Work::Extremes(e) => visit(&mut e.len),
-        Work::Round(r) => visit(&mut r.len),
+        Work::DynamicQuantise(r) => visit(&mut r.len),
         Work::Concat(c) => {
             visit(&mut c.pixels);
             c.parts.iter_mut().for_each(|p| visit(&mut p.1));

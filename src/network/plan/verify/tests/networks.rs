@@ -5,6 +5,7 @@ use crate::network::graph::axes::Axes;
 use crate::network::graph::resize::{Between, Resize};
 use crate::network::graph::*;
 use crate::network::lower::merge_layers;
+use crate::spec::Dtype;
 use fastrand::Rng;
 use prost::Message;
 use std::rc::Rc;
@@ -92,7 +93,7 @@ impl Maker {
         let tensor = self.tensor(shape, kind);
         self.graph.input = Some(GraphInput {
             tensor,
-            dtype: InputType::F32,
+            dtype: Dtype::F32,
             steps: Vec::new(),
             quantised: false,
         });
@@ -225,7 +226,7 @@ impl Maker {
     fn dynamic(&mut self, x: TensorId) -> TensorId {
         let (input, _) = self.of(x);
         let of = self.layer(Op::Extremes, &[x], shape(1, 1, 2), Kind::F32);
-        let whole = self.layer(Op::Round, &[x, of], input, Kind::F32);
+        let whole = self.layer(Op::DynamicQuantise, &[x, of], input, Kind::F32);
         let depthwise = input.c > 1 && self.random.bool();
         let filters = if depthwise {
             Filters {

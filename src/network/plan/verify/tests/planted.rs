@@ -350,7 +350,7 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
         Work::Function(f) => &mut f.len,
         Work::Quantise(q) => &mut q.len,
         Work::Dequantise(d) => &mut d.len,
-        Work::Round(r) => &mut r.len,
+        Work::DynamicQuantise(r) => &mut r.len,
         Work::Extremes(_) | Work::Move(_) | Work::Product(_) => return false,
     };
     *number = to(*number);
@@ -679,11 +679,11 @@ fn scratch_moved(planned: &mut Planned, random: &mut Rng) -> bool {
 }
 
 fn in_place(planned: &mut Planned, random: &mut Rng) -> bool {
-    let rounds = |work: &Work| matches!(work, Work::Round(round) if round.x != round.y);
+    let rounds = |work: &Work| matches!(work, Work::DynamicQuantise(round) if round.x != round.y);
     let Some(step) = some_step(planned, random, rounds) else {
         return false;
     };
-    let Work::Round(round) = &planned.plan.steps[step].work else {
+    let Work::DynamicQuantise(round) = &planned.plan.steps[step].work else {
         return false;
     };
     let (x, y) = (round.x, round.y);
