@@ -305,7 +305,7 @@ fn an_invalid_public_key_or_version_makes_no_image() {
     let long = format!("1.0.0-{}", "a".repeat(100));
     for (key, version, words) in [
         ("owner.key", "1.0.0", "it is a secret key"),
-        ("text", "1.0.0", "no minisign public key"),
+        ("text", "1.0.0", "not a minisign public key"),
         ("nothing", "1.0.0", "No such file"),
         ("owner.pub", "summer", "cannot be compared"),
         ("owner.pub", "7.1", "cannot be compared"),

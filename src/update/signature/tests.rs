@@ -159,6 +159,6 @@ fn a_public_key_is_read_from_its_file_and_a_secret_one_is_not() {
     assert!(error.contains("it is a secret key"), "{error}");
     for text in ["", "\n", USUAL, line(KEY, 1), &KEY[..KEY.len() - 3]] {
         let error = PublicKey::of_file(text).unwrap_err();
-        assert!(error.contains("no minisign public key"), "{error}");
+        assert!(error.contains("not a minisign public key"), "{error}");
     }
 }

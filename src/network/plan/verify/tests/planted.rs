@@ -145,7 +145,7 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     (
         "rows of floats are an odd number of bytes apart",
         odd_rows,
-        &["multiple of"],
+        &["multiples of"],
     ),
     (
         "the scratch memory is too small",
