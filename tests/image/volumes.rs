@@ -302,7 +302,7 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
         (
             vec!["update", "empty", "card.img"],
             PACKAGE,
-            "it is not an image",
+            "it is neither an image",
         ),
         (vec!["update", "two.img", "empty"], CARD, "card"),
         (vec!["update", "cut.img", "card.img"], CARD, "was cut off"),
