@@ -278,9 +278,6 @@ impl Device {
             self.say_status();
         }
         self.is_seen = is_seen;
-        if let Some(mut boot) = self.care.boot.take() {
-            log::info!("{}", boot.summary());
-        }
     }
 
     /// There is no usable frame. Briefly, that is harmless; then the class is withdrawn, and the policy says how long it may
