@@ -452,7 +452,8 @@ impl First {
                 "unknown, its record could not be read".to_owned()
             }
             LastReboot::Unrecorded if by_watchdog => {
-                "watchdog: the kernel or the first program hung".to_owned()
+                "watchdog, without a record: the kernel or the first program hung, or frames had come late before"
+                    .to_owned()
             }
             LastReboot::Unrecorded => "power, or an external reset".to_owned(),
         };
