@@ -2,9 +2,9 @@
 //!
 //! Nothing queues. The loop waits for a camera in slices ([`camera::SLICE`](crate::camera::SLICE)), so a class is withdrawn in
 //! time even when the camera's own timeout is longer. A camera that fails is reopened with growing pauses; meanwhile display and
-//! log report it as lost, and no old class is shown as live. A display that fails is reopened too; the other displays and the
-//! serial log continue. How long that may last is the board's policy, which [`Care`] enforces; it also reports each finished
-//! frame to whatever supervises the board.
+//! log report it as lost, and no old class is shown as live. A network that fails on every frame is reported likewise. A display
+//! that fails is reopened too; the other displays and the serial log continue. How long that may last is the board's policy, which
+//! [`Care`] enforces; it also reports each finished frame to whatever supervises the board.
 
 mod displays;
 pub mod reload;
@@ -15,12 +15,13 @@ pub(crate) mod views;
 use crate::board::Board;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::care::Care;
+use crate::care::notify::CLASSIFYING;
 use crate::memory;
 use crate::network::Network;
 use crate::output::live;
 use crate::preprocess::Preprocess;
 use crate::show::serial::Serial;
-use crate::show::{Scene, State};
+use crate::show::{Fault, Scene, State};
 use crate::stats::{Stage, Stats, Stopwatch};
 use crate::{Cause, Failure, clock};
 use displays::Displays;
@@ -97,12 +98,14 @@ pub struct Device {
 /// How a board's camera is opened, at start and after each loss.
 pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError>>;
 
-/// A camera without frames.
+/// There are no classes.
 #[derive(Debug, Clone, Copy)]
 struct Lost {
     /// On [`clock::now`].
     since: Duration,
-    /// Whether the camera's fault is known and reported; otherwise it is still open but delivers nothing.
+    /// Why, at present.
+    fault: Fault,
+    /// Whether the camera's fault is known and reported; otherwise it is still open.
     is_explained: bool,
 }
 
@@ -278,32 +281,37 @@ impl Device {
             self.say_status();
         }
         self.is_seen = is_seen;
-        if let Some(mut boot) = self.care.boot.take() {
-            log::info!("{}", boot.summary());
-        }
     }
 
     /// There is no usable frame. Briefly, that is harmless; then the class is withdrawn, and the policy says how long it may
     /// last.
     fn go_without_frame(&mut self) -> Result<(), Failure> {
         self.withdraw_if_stale();
-        if self.lost.is_some() {
+        let fault = self.fault();
+        if let Some(lost) = &mut self.lost {
+            let before = std::mem::replace(&mut lost.fault, fault);
             self.draw();
+            if before != fault {
+                self.say_status();
+            }
         }
         let since = self.finished_at.elapsed();
         if self.lost.is_some() || since > LIVE_FOR {
-            match self.does_network_fail() {
-                true => self.care.failing(since)?,
-                false => self.care.waiting(since)?,
+            match fault {
+                Fault::Network => self.care.failing(since)?,
+                Fault::Camera => self.care.waiting(since)?,
             }
         }
         Ok(())
     }
 
-    /// Whether the camera's frames are good, and the network has failed on the newest.
-    fn does_network_fail(&self) -> bool {
+    /// Why there is no usable frame: the network, if the camera's frames are good and it has failed on the newest.
+    fn fault(&self) -> Fault {
         let why = self.skipped.as_ref().map(|(_, why)| why.cause);
-        self.camera.is_some() && why.is_some_and(|cause| cause != Cause::Camera)
+        match self.camera.is_some() && why.is_some_and(|cause| cause != Cause::Camera) {
+            true => Fault::Network,
+            false => Fault::Camera,
+        }
     }
 
     /// The age of the newest verdict's frame, if that is too old to be live.
@@ -334,7 +342,14 @@ impl Device {
         // One that was not opened again has said why already.
         let is_new = self.camera.is_some() && self.reason.is_due(why);
         match &mut self.lost {
-            None => self.withdraw(clock::now(), true, why),
+            None => {
+                let lost = Lost {
+                    since: clock::now(),
+                    fault: Fault::Camera,
+                    is_explained: true,
+                };
+                self.withdraw(lost, why);
+            }
             Some(lost) if !lost.is_explained => {
                 lost.is_explained = true;
                 self.serial.trouble("camera", why);
@@ -351,25 +366,31 @@ impl Device {
 
     /// The newest verdict has become too old to be live, whatever the camera does.
     fn withdraw_if_stale(&mut self) {
-        if let (None, Some(live_at), Some(_)) = (self.lost, self.live_at, self.too_old()) {
-            let why = format!("no usable frame for {} s", self.live_for.as_secs());
-            self.withdraw(live_at, false, &why);
+        if let (None, Some(since), Some(_)) = (self.lost, self.live_at, self.too_old()) {
+            let fault = self.fault();
+            let why = match (fault, &self.skipped) {
+                (Fault::Network, Some((_, why))) => why.to_string(),
+                _ => format!("no usable frame for {} s", self.live_for.as_secs()),
+            };
+            let lost = Lost {
+                since,
+                fault,
+                is_explained: false,
+            };
+            self.withdraw(lost, &why);
         }
     }
 
     /// Drops the verdict and its history, first of all from the displays.
-    fn withdraw(&mut self, since: Duration, is_explained: bool, why: &str) {
-        self.lost = Some(Lost {
-            since,
-            is_explained,
-        });
+    fn withdraw(&mut self, lost: Lost, why: &str) {
+        self.lost = Some(lost);
         self.views.forget();
         self.draw();
-        self.serial.camera_lost(why);
+        self.serial.lost(lost.fault, why);
         self.say_status();
     }
 
-    /// A frame came: if the camera was lost, report that it is back.
+    /// A frame was classified: if there were none, report that they are back.
     fn find_camera(&mut self) {
         let Some(lost) = self.lost.take() else {
             return;
@@ -380,7 +401,7 @@ impl Device {
             .as_ref()
             .map_or_else(String::new, |c| c.describe());
         let lasted = clock::now().saturating_sub(lost.since);
-        self.serial.camera_back(&camera, lasted);
+        self.serial.back(lost.fault, &camera, lasted);
         self.say_status();
     }
 
@@ -430,12 +451,10 @@ impl Device {
 
     fn state(&self) -> State {
         match (self.lost, self.live_at) {
-            (Some(lost), _) => State::CameraLost {
-                since: clock::now().saturating_sub(lost.since),
-            },
+            (Some(lost), _) => lost.fault.state(clock::now().saturating_sub(lost.since)),
             (None, None) => State::Starting,
             (None, Some(_)) => match self.too_old() {
-                Some(since) => State::CameraLost { since },
+                Some(since) => self.fault().state(since),
                 None => State::Live,
             },
         }
@@ -468,10 +487,9 @@ impl Device {
     /// Reports the current problem to the supervisor.
     fn say_status(&mut self) {
         self.care.says(match self.lost {
-            Some(_) if self.does_network_fail() => "network fails on every frame",
-            Some(_) => "camera lost",
+            Some(lost) => lost.fault.words(),
             None if self.care.is_display_lost() => "display lost",
-            None => "classifying",
+            None => CLASSIFYING,
         });
     }
 

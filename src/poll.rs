@@ -17,6 +17,18 @@ pub fn readable(stream: impl AsFd, wait: Duration) -> io::Result<bool> {
     Ok(poll(stream, libc::POLLIN, wait)? != 0)
 }
 
+/// Waits until one of `streams` has bytes to read or has ended, at most `wait`; returns for each whether its writer is gone.
+///
+/// # Errors
+/// As for [`readable`].
+pub fn any_readable<const N: usize>(
+    streams: [Option<BorrowedFd<'_>>; N],
+    wait: Duration,
+) -> io::Result<[bool; N]> {
+    let happened = poll_all(streams, libc::POLLIN, wait)?;
+    Ok(happened.map(|events| events & libc::POLLHUP != 0))
+}
+
 /// Whether the reader of `stream` is gone.
 pub fn is_reader_gone(stream: impl AsFd) -> bool {
     let gone = libc::POLLERR | libc::POLLHUP;
@@ -75,18 +87,28 @@ fn write(stream: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 /// Which of `events`, errors and hang-ups happened; 0 if none did within `wait`.
 fn poll(stream: impl AsFd, events: libc::c_short, wait: Duration) -> io::Result<libc::c_short> {
+    let [happened] = poll_all([Some(stream.as_fd())], events, wait)?;
+    Ok(happened)
+}
+
+/// The same for several streams, until something happened to one of them.
+fn poll_all<const N: usize>(
+    streams: [Option<BorrowedFd<'_>>; N],
+    events: libc::c_short,
+    wait: Duration,
+) -> io::Result<[libc::c_short; N]> {
     // Rounded up, so that we sleep through the last part of a millisecond instead of spinning.
     let wait_ms = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-    let stream = stream.as_fd();
-    let mut asked = libc::pollfd {
-        fd: stream.as_raw_fd(),
+    let mut asked = streams.map(|stream| libc::pollfd {
+        // The kernel passes over a negative one.
+        fd: stream.map_or(-1, |stream| stream.as_raw_fd()),
         events,
         revents: 0,
-    };
-    // SAFETY: `asked` is one valid pollfd, and the call gets a count of one; the descriptor is open while `stream` lives.
-    match unsafe { libc::poll(&mut asked, 1, wait_ms) } {
+    });
+    // SAFETY: `asked` are `N` valid pollfd, and the call gets that count; the descriptors are open while `streams` lives.
+    match unsafe { libc::poll(asked.as_mut_ptr(), N as libc::nfds_t, wait_ms) } {
         -1 => Err(io::Error::last_os_error()),
-        _ => Ok(asked.revents),
+        _ => Ok(asked.map(|asked| asked.revents)),
     }
 }
 
@@ -110,6 +132,24 @@ mod tests {
         drop(writer);
         assert!(readable(&reader, Duration::ZERO).unwrap());
     }
+
+    #[test]
+    fn several_pipes_are_waited_for_and_one_may_be_missing() {
+        let (silent, _writer) = io::pipe().unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let ask = |wait| any_readable([Some(silent.as_fd()), None, Some(reader.as_fd())], wait);
+        let wait = Duration::from_millis(20);
+        let began = Instant::now();
+        assert_eq!(ask(wait).unwrap(), [false; 3]);
+        assert!(began.elapsed() >= wait);
+        writer.write_all(b"x").unwrap();
+        let long = Duration::from_secs(60);
+        assert_eq!(ask(long).unwrap(), [false; 3]);
+        drop(writer);
+        assert_eq!(ask(long).unwrap(), [false, false, true]);
+        assert!(began.elapsed() < long);
+    }
+
     #[test]
     fn a_writer_waits_for_room_only_so_long() {
         let (mut reader, writer) = io::pipe().unwrap();

@@ -13,8 +13,7 @@ use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
 use eyelet::show::layout::Surface;
 use eyelet::show::png::write_png;
-use eyelet::show::{Depth, Refresh, Shape};
-use eyelet::show::{Region, Scene, State, TestPicture};
+use eyelet::show::{Depth, Fault, Refresh, Region, Scene, Shape, State, TestPicture};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -828,6 +827,20 @@ fn paper_changes_with_the_class_alone() {
             pixels(&unknown, State::Live, false, None, false),
             pixels(&tabby, State::Live, false, Some("low power"), false),
             pixels(&tabby, State::Starting, false, None, false),
+            pixels(
+                &tabby,
+                Fault::Camera.state(Duration::ZERO),
+                false,
+                None,
+                false,
+            ),
+            pixels(
+                &tabby,
+                Fault::Network.state(Duration::ZERO),
+                false,
+                None,
+                false,
+            ),
         ];
         assert_eq!(shown.iter().collect::<BTreeSet<_>>().len(), shown.len());
         let lost = |seconds| State::CameraLost {

@@ -260,6 +260,8 @@ fn the_unit_has_the_default_policys_times_and_starts_what_there_is() {
     let manifest = include_str!("../Cargo.toml");
     assert!(manifest.contains(r#"["target/release/eyelet", "usr/bin/", "755"]"#));
     assert_eq!(value("ExecStart"), "/usr/bin/eyelet run");
+    let mailbox = format!("DeviceAllow={} r", eyelet::care::health::MAILBOX);
+    assert!(unit.lines().any(|line| line == mailbox), "{mailbox}");
     let [policy, board, model] =
         [Cause::Policy, Cause::Board, Cause::Model].map(|cause| cause as u8);
     assert_eq!(

@@ -137,6 +137,19 @@ fn a_board_file_is_reloaded_and_keys_that_need_a_restart_are_named() {
         line.contains("nothing that applies without a restart"),
         "{line}"
     );
+    // What is for the supervisor is not ours to apply.
+    let of_supervisor =
+        "[policy]\nwatchdog_s = 20\ntrial_s = 99\n[policy.program_fails]\ncount = 3\n";
+    write_board_with(&board, 2, "0.0", of_supervisor);
+    running.send(libc::SIGHUP);
+    let line = running.wait_for("reread the board file");
+    assert!(!line.contains("policy applied"), "{line}");
+    let line = running.wait_for("act only on a card");
+    let keys = "policy.watchdog_s, policy.trial_s, policy.program_fails;";
+    assert!(
+        line.contains(keys) && line.contains("WatchdogSec="),
+        "{line}"
+    );
     running.send(libc::SIGTERM);
     running.wait_for(" frames, ");
 }

@@ -4,7 +4,6 @@
 //! model. It writes the file named by [`VARIABLE`] when it is done; until then a display or a camera may still appear.
 
 use crate::clock;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +20,8 @@ pub struct Boot {
     file: PathBuf,
     modules: Option<Modules>,
     asked_at: Option<Duration>,
+    /// There was a class.
+    is_over: bool,
     /// How long the model took to load.
     pub model: Duration,
     /// How long opening the display took, after the model.
@@ -69,6 +70,7 @@ impl Boot {
             file: file.into(),
             modules: None,
             asked_at: None,
+            is_over: false,
             model: Duration::ZERO,
             display: Duration::ZERO,
             camera: Duration::ZERO,
@@ -90,8 +92,11 @@ impl Boot {
         }
     }
 
-    /// The total and its parts, at the first class.
-    pub fn summary(&mut self) -> impl fmt::Display {
+    /// There is a class: for the first one the total and its parts, in words.
+    pub fn first_class(&mut self) -> Option<String> {
+        if std::mem::replace(&mut self.is_over, true) {
+            return None;
+        }
         self.may_bring_more();
         let seconds = |time: Duration| time.as_secs_f64();
         let now = clock::now();
@@ -103,14 +108,15 @@ impl Boot {
             ),
             None => String::new(),
         };
-        format!(
+        let words = format!(
             "first class after {:.2} s of kernel time: {beside}model {:.2} s, display {:.2} s, camera {:.2} s, first frame {:.2} s",
             seconds(now),
             seconds(self.model),
             seconds(self.display),
             seconds(self.camera),
             seconds(now.saturating_sub(self.camera_at))
-        )
+        );
+        Some(words)
     }
 }
 
@@ -140,11 +146,12 @@ mod tests {
         std::fs::write(&file, long_ago.to_text()).unwrap();
         let mut boot = Boot::new(&file);
         assert!(!boot.may_bring_more());
-        let summary = boot.summary().to_string();
+        let summary = boot.first_class().unwrap();
         assert!(
             summary.contains("kernel 1.50 s, modules 0.25 s, meanwhile model"),
             "{summary}"
         );
+        assert_eq!(boot.first_class(), None, "once");
         assert_eq!(Modules::of_text("1.5 -2"), None);
     }
 }

@@ -25,8 +25,9 @@ use trouble::Trouble;
 
 /// How often the board's health is read.
 const PERIOD: Duration = Duration::from_secs(2);
-/// How often to look for a thermometer while there is none.
+/// How often to look for a thermometer while there is none, and how many times: by then all drivers are loaded.
 const LOOK_PERIOD: Duration = Duration::from_secs(60);
+const LOOKS: u32 = 10;
 /// "Hot" ends only this far below the limit, or it would flicker on and off.
 const COOLER_CELSIUS: f32 = 5.0;
 
@@ -49,7 +50,7 @@ pub struct Care {
     memory: Trouble,
     /// One per display reported so far.
     displays: Vec<Trouble>,
-    /// The boot's timing so far, on a board that Eyelet booted itself.
+    /// The boot, on a board that Eyelet booted itself.
     pub boot: Option<Boot>,
 }
 
@@ -58,19 +59,21 @@ pub struct Care {
 struct Search {
     /// `/sys`
     sys: PathBuf,
-    /// Until modules can bring nothing more, on a board that Eyelet booted itself.
-    boot: Option<Boot>,
+    /// Modules may bring more, on a board that Eyelet booted itself.
+    is_booting: bool,
     looked_at: Instant,
+    looks_left: u32,
     /// What is missing was logged.
     is_told: bool,
 }
 
 impl Search {
-    fn new(sys: &Path, boot: Option<Boot>) -> Self {
+    fn new(sys: &Path, is_booting: bool) -> Self {
         Self {
             sys: sys.to_owned(),
-            boot,
+            is_booting,
             looked_at: Instant::now(),
+            looks_left: LOOKS,
             is_told: false,
         }
     }
@@ -105,12 +108,10 @@ impl Care {
     pub fn of_environment(policy: Policy) -> Result<Self, Failure> {
         let mut care = Self::unwatched(policy);
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let boot = || variable(boot::VARIABLE).map(Boot::new);
-        care.boot = boot();
+        care.boot = variable(boot::VARIABLE).map(Boot::new);
         let sys = Path::new("/sys");
         care.health = Health::open(sys).or_mailbox(Path::new(health::MAILBOX));
-        // Its own: the other one is over at the first class.
-        care.search = Some(Search::new(sys, boot()));
+        care.search = Some(Search::new(sys, care.boot.is_some()));
         if let Some(address) = variable("NOTIFY_SOCKET") {
             let notify = Notify::connect(&address).map_err(|error| {
                 Failure::new(
@@ -139,7 +140,7 @@ impl Care {
     /// Reads the board's health below a folder other than `/sys`.
     pub fn read_health_at(&mut self, sys: &Path) {
         self.health = Health::open(sys);
-        self.search = Some(Search::new(sys, None));
+        self.search = Some(Search::new(sys, false));
     }
 
     /// Replaces the policy. An armed watchdog stays as it is.
@@ -156,6 +157,11 @@ impl Care {
         self.is_supervised
     }
 
+    /// Whether the board was booted from a card on which Eyelet is the only program.
+    pub fn is_of_a_card(&self) -> bool {
+        self.boot.is_some()
+    }
+
     /// Called when the program that sends frames to our standard input can only be restarted together with us. Waiting for frames
     /// is then not reported, so the watchdog restarts both.
     pub fn needs_restart_for_frames(&mut self) {
@@ -168,6 +174,9 @@ impl Care {
             self.heartbeat.finished();
         } else {
             self.heartbeat.unseen();
+        }
+        if let Some(summary) = self.boot.as_mut().and_then(Boot::first_class) {
+            log::info!("{summary}");
         }
     }
 
@@ -288,22 +297,25 @@ impl Care {
         check(policy.display_lost, "display lost", lost)
     }
 
-    /// Looks again for what reports the board's health: while modules are loaded, and now and then if there is no thermometer.
+    /// Looks again for what reports the board's health: while modules are loaded, and a few times more if there is no thermometer.
     /// Logs once what is missing.
     fn look_for_health(&mut self) {
         let Some(search) = &mut self.search else {
             return;
         };
         // Asked first: the last look comes after the last module.
-        let was_booting = search.boot.is_some();
-        search.boot.take_if(|boot| !boot.may_bring_more());
-        let is_due = !self.health.reports_heat() && search.looked_at.elapsed() >= LOOK_PERIOD;
+        let was_booting = search.is_booting;
+        search.is_booting = was_booting && self.boot.as_mut().is_some_and(Boot::may_bring_more);
+        let is_due = search.looks_left > 0
+            && !self.health.reports_heat()
+            && search.looked_at.elapsed() >= LOOK_PERIOD;
         if was_booting || is_due {
+            search.looks_left -= u32::from(is_due);
             search.looked_at = Instant::now();
             self.health
                 .look_again(&search.sys, Path::new(health::MAILBOX));
         }
-        if search.boot.is_some() || std::mem::replace(&mut search.is_told, true) {
+        if search.is_booting || std::mem::replace(&mut search.is_told, true) {
             return;
         }
         let model = std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
@@ -430,7 +442,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("boot");
         let mut care = Care::unwatched(Policy::default());
-        care.search = Some(Search::new(folder.path(), Some(Boot::new(&file))));
+        care.boot = Some(Boot::new(&file));
+        care.search = Some(Search::new(folder.path(), true));
+        // The first class does not end the search.
+        care.finished(true);
         let check = |care: &mut Care| {
             care.checked_at = None;
             care.check(POOL, &serial).unwrap();
@@ -477,6 +492,34 @@ mod tests {
             ..Policy::default()
         });
         assert!(!care.search.as_ref().unwrap().is_told);
+    }
+
+    #[test]
+    fn a_thermometer_that_does_not_come_is_not_looked_for_for_ever() {
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let folder = tempfile::tempdir().unwrap();
+        let mut care = Care::unwatched(Policy::default());
+        care.read_health_at(folder.path());
+        for _ in 0..LOOKS {
+            let search = care.search.as_mut().unwrap();
+            let Some(before) = search.looked_at.checked_sub(LOOK_PERIOD) else {
+                return;
+            };
+            search.looked_at = before;
+            care.checked_at = None;
+            care.check(POOL, &serial).unwrap();
+            assert!(care.search.as_ref().unwrap().looked_at > before);
+        }
+        put_thermometer(folder.path(), 90_000);
+        let search = care.search.as_mut().unwrap();
+        let Some(before) = search.looked_at.checked_sub(LOOK_PERIOD) else {
+            return;
+        };
+        search.looked_at = before;
+        care.checked_at = None;
+        care.check(POOL, &serial).unwrap();
+        assert_eq!(care.search.as_ref().unwrap().looked_at, before);
+        assert!(!care.health.reports_heat());
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //!
 //! The same protocol serves a board under systemd and a board whose first program is Eyelet itself (`firmware`): both name a
 //! socket in `NOTIFY_SOCKET` and want `READY=1` once, and `WATCHDOG=1` regularly. Nothing here runs on a timer. These messages
-//! come only from a frame that was classified and shown, or from the loop while the policy lets it wait for a camera.
+//! come only from a frame that was classified, shown or while the policy lets a display be away, and from the loop while the policy
+//! lets it wait for a camera.
 
+use crate::show::words::Text;
+use std::fmt::Write as _;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -11,6 +14,14 @@ use std::time::{Duration, Instant};
 
 /// Messages go out at most this often; one per frame would be no better.
 const PERIOD: Duration = Duration::from_millis(250);
+
+/// The status while all is well.
+pub const CLASSIFYING: &str = "classifying";
+/// A line beside a heartbeat: it is for a wait for a frame, or for a frame that no display shows. The policy allows both, but a slot
+/// on trial must do better; systemd ignores the line.
+pub const WAITING: &str = "X_EYELET=waiting";
+/// See [`WAITING`].
+pub const UNSEEN: &str = "X_EYELET=unseen";
 
 /// Receives the reports that the loop is doing its job.
 pub trait Heartbeat {
@@ -75,13 +86,25 @@ impl Notify {
         due
     }
 
-    fn beat(&mut self, first: &str, later: &str) {
-        if !self.is_ready {
+    /// A heartbeat, with `mark` if that is not empty; the first one also reports readiness, and `status`.
+    fn beat(&mut self, status: &str, mark: &str) {
+        let is_first = !self.is_ready;
+        if is_first {
             self.sent_at = Some(Instant::now());
-            self.is_ready = self.send(first);
-        } else if self.is_due() {
-            self.send(later);
+        } else if !self.is_due() {
+            return;
         }
+        let mut words = Text::<120>::new();
+        // What does not fit is cut off; that is no error.
+        let _ = match is_first {
+            true => write!(words, "READY=1\nSTATUS={status}\nWATCHDOG=1"),
+            false => write!(words, "WATCHDOG=1"),
+        };
+        if !mark.is_empty() {
+            let _ = write!(words, "\n{mark}");
+        }
+        let is_sent = self.send(words.as_str());
+        self.is_ready |= is_sent;
     }
 
     /// Whether it was sent. A full or closed socket is the manager's fault, and its watchdog reacts to silence; but readiness is
@@ -93,26 +116,19 @@ impl Notify {
 
 impl Heartbeat for Notify {
     fn finished(&mut self) {
-        self.beat("READY=1\nSTATUS=classifying\nWATCHDOG=1", "WATCHDOG=1");
+        self.beat(CLASSIFYING, "");
     }
 
     fn unseen(&mut self) {
-        // The last line is for a first program whose slot is on trial; systemd ignores it.
-        self.beat(
-            "READY=1\nSTATUS=waiting for the display\nWATCHDOG=1\nX_EYELET=unseen",
-            "WATCHDOG=1\nX_EYELET=unseen",
-        );
+        self.beat("waiting for the display", UNSEEN);
     }
 
     fn waiting(&mut self) {
-        if self.is_due() {
+        if self.is_ready {
+            self.beat("", WAITING);
+        } else if self.is_due() {
             // Until it is ready a service has no watchdog, only a time limit: extend it to half a minute from now.
-            self.send(if self.is_ready {
-                // The second line: as above.
-                "WATCHDOG=1\nX_EYELET=waiting"
-            } else {
-                "EXTEND_TIMEOUT_USEC=30000000"
-            });
+            self.send("EXTEND_TIMEOUT_USEC=30000000");
         }
     }
 
@@ -195,6 +211,15 @@ mod tests {
         std::thread::sleep(PERIOD);
         notify.unseen();
         assert_eq!(words(&manager), ["WATCHDOG=1\nX_EYELET=unseen"]);
+        std::thread::sleep(PERIOD);
+        notify.waiting();
+        assert_eq!(words(&manager), ["WATCHDOG=1\nX_EYELET=waiting"]);
+        let mut blind = Notify::connect(path.to_str().unwrap()).unwrap();
+        blind.unseen();
+        assert_eq!(
+            words(&manager),
+            ["READY=1\nSTATUS=waiting for the display\nWATCHDOG=1\nX_EYELET=unseen"]
+        );
     }
 
     #[test]

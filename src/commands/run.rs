@@ -5,7 +5,7 @@ use crate::board::choose::ChosenBy;
 use crate::care::Care;
 use crate::care::boot::Boot;
 use crate::device::reload::Reload;
-use crate::device::{Device, Limits};
+use crate::device::{Device, Limits, Parts};
 use crate::limits;
 use crate::output::live;
 use crate::show::serial::Serial;
@@ -90,7 +90,8 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let serial = Serial::new(args.json, started, &board.decide.unknown_label)
         .of_every_frame(args.every_frame);
     care.says("starting");
-    let mut device = match Device::start(board, model, serial, care, earlier, &stop) {
+    let parts = Parts::of_board(board, model, serial, care).map(|parts| Parts { earlier, ..parts });
+    let mut device = match parts.and_then(|parts| Device::start(parts, &stop)) {
         Ok(device) => device,
         // Asked to stop while it waited for its camera.
         Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),

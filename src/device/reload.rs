@@ -1,10 +1,12 @@
-//! SIGHUP: rereads the board file. Thresholds, also those of single classes, and the policy are applied while running; other
-//! changes are logged as needing a restart. A file with a fault, which could not be started with, changes nothing.
+//! SIGHUP: rereads the board file. Thresholds, also those of single classes, and the policy are applied while running, except for
+//! what of it is for whatever supervises this program; other changes are logged as needing a restart. A file with a fault, which
+//! could not be started with, changes nothing.
 
 use super::Device;
 use crate::Failure;
 use crate::board::Board;
 use crate::board::labelling;
+use crate::board::policy::Policy;
 use crate::decide::{Classes, DecideConfig};
 use crate::model::find;
 use std::sync::atomic::AtomicBool;
@@ -54,8 +56,21 @@ impl Device {
             taken.push("decide");
         }
         let restart = needing_restart(&self.board, &new);
-        let mut policy = new.policy.clone();
-        policy.watchdog = self.board.policy.watchdog;
+        let supervision = of_supervisor(&self.board.policy, &new.policy);
+        let Policy {
+            watchdog,
+            start,
+            trial,
+            failures,
+            ..
+        } = self.board.policy;
+        let policy = Policy {
+            watchdog,
+            start,
+            trial,
+            failures,
+            ..new.policy
+        };
         if policy != self.board.policy {
             self.care.follow(policy.clone());
             self.board.policy = policy;
@@ -71,6 +86,10 @@ impl Device {
                 "these have changed and need a restart: {}",
                 restart.join(", ")
             );
+        }
+        if !supervision.is_empty() {
+            let advice = advice_on(&supervision, self.care.is_of_a_card());
+            log::warn!("these have changed and {advice}");
         }
     }
 
@@ -114,12 +133,62 @@ fn needing_restart(old: &Board, new: &Board) -> Vec<&'static str> {
             "display",
             old.displays != new.displays || old.font != new.font,
         ),
-        (
-            "policy.watchdog_s",
-            old.policy.watchdog != new.policy.watchdog,
-        ),
         ("firmware", old.firmware != new.firmware),
     ];
+    changed(keys)
+}
+
+/// The changed keys of a policy that are for what supervises the program: on a card the first program, which reads them when it starts.
+fn of_supervisor(old: &Policy, new: &Policy) -> Vec<&'static str> {
+    changed([
+        ("policy.watchdog_s", old.watchdog != new.watchdog),
+        ("policy.start_s", old.start != new.start),
+        ("policy.trial_s", old.trial != new.trial),
+        ("policy.program_fails", old.failures != new.failures),
+    ])
+}
+
+/// What to do with the changed `keys` that are for the supervisor.
+fn advice_on(keys: &[&str], is_of_a_card: bool) -> String {
+    let keys = keys.join(", ");
+    match is_of_a_card {
+        true => format!(
+            "are read when the board boots: {keys}; make or update the card with this board file"
+        ),
+        false => format!(
+            "act only on a card whose only program is Eyelet: {keys}; a service has WatchdogSec=, TimeoutStartSec=, Restart= and \
+             RestartSec= instead (`systemctl edit eyelet`)"
+        ),
+    }
+}
+
+fn changed<const N: usize>(keys: [(&'static str, bool); N]) -> Vec<&'static str> {
     let changed = keys.into_iter().filter(|(_, changed)| *changed);
     changed.map(|(key, _)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_for_the_supervisor_needs_more_than_a_restart() {
+        let old = Policy::default();
+        let mut new = Policy {
+            start: Duration::from_secs(7),
+            degraded_rate_fps: 1.0,
+            ..old.clone()
+        };
+        new.failures.count += 1;
+        let keys = of_supervisor(&old, &new);
+        assert_eq!(keys, ["policy.start_s", "policy.program_fails"]);
+        assert!(of_supervisor(&old, &old).is_empty());
+        let on_a_card = advice_on(&keys, true);
+        assert!(
+            on_a_card.contains("when the board boots: policy.start_s, policy.program_fails;"),
+            "{on_a_card}"
+        );
+        assert!(advice_on(&keys, false).contains("TimeoutStartSec="));
+    }
 }

@@ -24,7 +24,7 @@ use crate::stats::Stats;
 use crate::{Cause, Failure, clock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The parts of a device.
 pub struct Parts {
@@ -32,6 +32,8 @@ pub struct Parts {
     pub board: Board,
     /// The network that it runs.
     pub model: Model,
+    /// How the board shows the network's classes.
+    pub labelling: Labelling,
     /// Where it reports events.
     pub serial: Serial,
     /// Its camera.
@@ -44,97 +46,76 @@ pub struct Parts {
     pub care: Care,
 }
 
-impl Device {
-    /// Loads and opens everything, runs the network once, and seals the memory pool.
+impl Parts {
+    /// The camera and the displays that the board names, and no [`Self::earlier`] ones.
     ///
-    /// `care` supervises the board; `stop` ends the wait for a camera, with an error that the caller ignores. For `earlier` see
-    /// [`Parts::earlier`].
-    pub fn start(
+    /// # Errors
+    /// As for [`Labelling::of`].
+    pub fn of_board(
         board: Board,
         model: Model,
         serial: Serial,
         care: Care,
-        earlier: Vec<Box<dyn Display>>,
-        stop: &AtomicBool,
     ) -> Result<Self, Failure> {
         let labelling = Labelling::of(&board, &model)?;
         if let Some(warning) = labelling.lettering.warning() {
             log::warn!("{warning}");
         }
         let camera = board.camera.clone();
-        let parts = Parts {
+        Ok(Self {
             open_camera: Box::new(move || camera.settings().open()),
             displays: displays_of(&board.displays, labelling.lettering.own),
-            earlier,
+            earlier: Vec::new(),
             board,
             model,
+            labelling,
             serial,
             care,
-        };
-        Self::start_labelled(parts, labelling, stop)
+        })
     }
+}
 
-    /// The same with the caller's camera and displays instead of those that the board names, unsupervised.
-    pub fn start_with(
-        board: Board,
-        model: Model,
-        serial: Serial,
-        open_camera: OpenCamera,
-        displays: Vec<OpenDisplay>,
-    ) -> Result<Self, Failure> {
-        let parts = Parts {
-            care: Care::unwatched(board.policy.clone()),
-            board,
-            model,
-            serial,
-            open_camera,
-            displays,
-            earlier: Vec::new(),
-        };
-        Self::start_watched(parts, &AtomicBool::new(false))
-    }
+/// What was loaded and opened.
+struct Opened {
+    network: Network,
+    loaded_in: Duration,
+    displays: Displays,
+    camera: Box<dyn Camera>,
+}
 
-    /// The same with all parts given by the caller.
-    pub fn start_watched(parts: Parts, stop: &AtomicBool) -> Result<Self, Failure> {
-        let labelling = Labelling::of(&parts.board, &parts.model)?;
-        Self::start_labelled(parts, labelling, stop)
-    }
-
-    fn start_labelled(
-        parts: Parts,
-        labelling: Labelling,
-        stop: &AtomicBool,
-    ) -> Result<Self, Failure> {
+impl Opened {
+    /// Loads the network, runs it once, opens the displays and then the camera.
+    fn of(parts: &mut Parts, stop: &AtomicBool, ledger: &mut Ledger) -> Result<Self, Failure> {
         let Parts {
             board,
             model,
+            labelling,
             serial,
-            mut open_camera,
+            open_camera,
             displays,
             earlier,
-            mut care,
+            care,
         } = parts;
-        let mut ledger = Ledger::default();
         if board.camera.settings().ends_for_good() {
             care.needs_restart_for_frames();
         }
         memory::reserve(board.pool)?;
         let started = Instant::now();
-        let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
+        let mut network = ledger.account("network", || Network::load(&*model, board.threads))?;
         ledger.account("network, one run", || network.run().map(|_| ()))?;
         let loaded_in = started.elapsed();
         let loaded_at = clock::now();
-        drop(earlier);
+        earlier.clear();
         let mut displays = ledger.account("display", || {
-            let holds = holds(&board, &model, &labelling.shown);
-            Displays::open(displays, holds, &mut care)
+            let holds = holds(board, model, &labelling.shown);
+            Displays::open(std::mem::take(displays), holds, care)
         })?;
         let display_at = clock::now();
         let camera = ledger.account("camera", || {
             let show_waiting = |care: &mut Care| {
-                displays.show(&Scene::in_state(State::Starting), care, &serial);
+                displays.show(&Scene::in_state(State::Starting), care, serial);
             };
-            open_camera_patiently(&mut open_camera, &mut care, stop, show_waiting)
+            open_camera_patiently(open_camera, care, stop, show_waiting)
         })?;
         if let Some(boot) = &mut care.boot {
             boot.model = loaded_in;
@@ -142,6 +123,34 @@ impl Device {
             boot.camera = boot.camera_at.saturating_sub(display_at);
             boot.display = display_at.saturating_sub(loaded_at);
         }
+        Ok(Self {
+            network,
+            loaded_in,
+            displays,
+            camera,
+        })
+    }
+}
+
+impl Device {
+    /// Loads and opens everything, runs the network once, and seals the memory pool. `stop` ends the wait for a camera, with an error
+    /// that the caller ignores.
+    pub fn start(mut parts: Parts, stop: &AtomicBool) -> Result<Self, Failure> {
+        let mut ledger = Ledger::default();
+        let opened = Opened::of(&mut parts, stop, &mut ledger)?;
+        Self::assembled(parts, opened, ledger)
+    }
+
+    fn assembled(parts: Parts, opened: Opened, mut ledger: Ledger) -> Result<Self, Failure> {
+        let Parts {
+            board,
+            model,
+            labelling,
+            ..
+        } = parts;
+        let Opened {
+            network, camera, ..
+        } = opened;
         let preprocess = prepared(&board, &model, &network, &*camera, &mut ledger)?;
         let views = ledger.account("decide", || {
             Views::new(
@@ -152,7 +161,7 @@ impl Device {
             )
         });
         let stats = ledger.account("statistics", Stats::default);
-        let ms = loaded_in.as_secs_f32() * 1e3;
+        let ms = opened.loaded_in.as_secs_f32() * 1e3;
         let model_line = format!(
             "{}, {}, loaded in {ms:.0} ms",
             model.name,
@@ -166,8 +175,8 @@ impl Device {
             preprocess,
             network,
             views,
-            displays,
-            serial,
+            displays: opened.displays,
+            serial: parts.serial,
             stats,
             live_at: None,
             live_for: super::LIVE_FOR,
@@ -177,11 +186,11 @@ impl Device {
             drawn_at: Instant::now(),
             trouble: Trouble::default(),
             reason: Reason::default(),
-            care,
+            care: parts.care,
             is_seen: true,
             finished_at: Instant::now(),
             skipped: None,
-            open_camera,
+            open_camera: parts.open_camera,
             board,
         };
         device.finish_start(model_line, ledger)?;
@@ -303,14 +312,13 @@ fn open_camera_patiently(
         if is_over || stop.load(Ordering::Relaxed) {
             return Err(error.into());
         }
+        show_waiting(care);
+        if care.is_supervised() {
+            care.waiting(began.elapsed())?;
+        }
         if matches!(error, CameraError::NotYet) {
-            if care.is_supervised() {
-                care.waiting(began.elapsed())?;
-            }
             continue;
         }
-        show_waiting(care);
-        care.waiting(began.elapsed())?;
         let is_booting = care.boot.as_mut().is_some_and(|boot| boot.may_bring_more());
         if !is_booting && reason.is_due(&error.to_string()) {
             log::warn!("no camera yet: {error}; opening it again until it is there");

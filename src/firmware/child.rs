@@ -24,6 +24,30 @@ pub struct Failed {
     pub message: String,
     /// Its exit code; `None` if it did not start or did not end in time, or a signal ended it.
     pub code: Option<i32>,
+    /// It was not even started, because an earlier one for the same device lives on.
+    must_wait: bool,
+}
+
+impl Failed {
+    /// Whether an earlier command holds the device up, so that the same may succeed once that has ended.
+    pub fn must_wait(&self) -> bool {
+        self.must_wait
+    }
+
+    pub(super) fn new(message: String, code: Option<i32>) -> Self {
+        Self {
+            message,
+            code,
+            must_wait: false,
+        }
+    }
+
+    pub(super) fn that_must_wait(message: String) -> Self {
+        Self {
+            must_wait: true,
+            ..Self::new(message, None)
+        }
+    }
 }
 
 impl From<Failed> for String {
@@ -46,15 +70,10 @@ pub fn run(
     patience: Duration,
     what: &str,
 ) -> Result<String, Failed> {
-    let fail = |error: io::Error| Failed {
-        message: format!("{what}: {error}"),
-        code: None,
-    };
+    let fail = |error: io::Error| Failed::new(format!("{what}: {error}"), None);
     if left_behind().iter().any(|(whose, _)| whose == what) {
-        return Err(Failed {
-            message: format!("{what}: no answer, not even to an earlier command"),
-            code: None,
-        });
+        let message = format!("{what}: no answer, not even to an earlier command");
+        return Err(Failed::that_must_wait(message));
     }
     let mut command = Command::new(program);
     command.args(arguments);
@@ -78,10 +97,9 @@ pub fn run(
             let _ = child.kill();
             // It may still hold its pipes, so neither its output is read nor the thread awaited.
             leave(what, child);
-            return Err(Failed {
-                message: format!("{what}: no answer within {} s", patience.as_secs()),
-                code: None,
-            });
+            let seconds = patience.as_secs();
+            let message = format!("{what}: no answer within {seconds} s");
+            return Err(Failed::new(message, None));
         }
         Err(error) => {
             forget(child.id());
@@ -102,14 +120,11 @@ pub fn run(
     }
     let line = complaint.lines().last().unwrap_or_default();
     let line = line.strip_prefix("eyelet: ").unwrap_or(line);
-    Err(Failed {
-        message: if line.is_empty() {
-            format!("{what}: {status}")
-        } else {
-            line.to_owned()
-        },
-        code: status.code(),
-    })
+    let message = match line.is_empty() {
+        true => format!("{what}: {status}"),
+        false => line.to_owned(),
+    };
+    Err(Failed::new(message, status.code()))
 }
 
 /// How `child` ended; `None` if it still runs after `patience`.
@@ -232,7 +247,7 @@ mod tests {
         let failed = shell("sleep 10 & wait", &input, Duration::from_millis(50));
         let failed = failed.unwrap_err();
         assert_eq!(failed.message, "a card: no answer within 0 s");
-        assert_eq!(failed.code, None);
+        assert_eq!((failed.code, failed.must_wait()), (None, false));
         assert!(
             began.elapsed() < Duration::from_secs(8),
             "{:?}",
@@ -254,10 +269,11 @@ mod tests {
         let asked = || run(Path::new("/bin/true"), &[], b"", patience, WHAT);
         let failed = asked().unwrap_err();
         assert_eq!(
-            (failed.message.as_str(), failed.code),
+            (failed.message.as_str(), failed.code, failed.must_wait()),
             (
                 "a dead card: no answer, not even to an earlier command",
-                None
+                None,
+                true
             )
         );
         shell(":", b"", patience).unwrap();

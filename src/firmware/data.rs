@@ -18,6 +18,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The data partition's number.
 pub const NUMBER: u32 = 4;
@@ -31,8 +32,10 @@ pub const TRIED: usize = 16;
 /// An id has 64 characters. A damaged record may hold anything, and what is longer is not an id.
 const LONGEST_LINE_BYTES: usize = 128;
 
-/// Formatting first writes zeros over so much of the volume's beginning, where its tables and its few files are.
+/// Formatting first writes zeros over at least so much of the volume's beginning, where its tables and its few files are.
 const BLANK_BYTES: u64 = 1 << 20;
+/// The search for a bad sector ends after this time: the whole command has a limit.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(2);
 /// What the kernel reads and writes at once.
 const PAGE_BYTES: u64 = 4096;
 /// The kind of error of a card that drops what is written.
@@ -200,9 +203,12 @@ impl Data {
         self.forget_cache();
         let mut device = &self.device;
         let bytes = device.seek(SeekFrom::End(0))?;
-        Ok(is_partly_unreadable(bytes, |at, page| {
-            self.device.read_at(page, at).map(|_| ())
-        }))
+        let until = Instant::now() + SEARCH_PATIENCE;
+        let read = |at: u64, page: &mut [u8]| match Instant::now() < until {
+            true => self.device.read_at(page, at).map(|_| ()),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        };
+        Ok(is_partly_unreadable(bytes, formatted_bytes(bytes)?, read))
     }
 
     /// Formats the volume: it is empty afterwards, except for the record of tried systems if that can still be read.
@@ -216,16 +222,15 @@ impl Data {
             .unwrap_or_default();
         let mut device = self.device.try_clone()?;
         let bytes = device.seek(SeekFrom::End(0))?;
-        // No trace of an old volume may survive: its tables are at the beginning.
+        // No trace of an old volume may survive: its tables are at the beginning. Whole pages, because a part of one with a bad
+        // sector cannot be written.
         device.rewind()?;
-        let blank = vec![0; usize::try_from(bytes.min(BLANK_BYTES)).unwrap_or(0)];
-        device.write_all(&blank)?;
+        io::copy(
+            &mut io::repeat(0).take(formatted_bytes(bytes)?),
+            &mut device,
+        )?;
         device.rewind()?;
-        let sectors = u32::try_from(bytes / 512).unwrap_or(u32::MAX);
-        let options = FormatVolumeOptions::new()
-            .volume_label(LABEL)
-            .total_sectors(sectors);
-        fatfs::format_volume(&mut device, options)?;
+        fatfs::format_volume(&mut device, format_of(bytes))?;
         self.device.sync_all()?;
         if tried.is_empty() {
             return Ok(());
@@ -244,9 +249,71 @@ fn dropped() -> io::Error {
     io::Error::new(DROPPED, message)
 }
 
-/// Whether `read` fails for some of the pages that formatting writes anew on a device of `bytes`, and not for all: then the card
-/// answers, and a sector has gone bad. Writing whole pages needs no reading, and a card replaces a bad sector that is written.
-fn is_partly_unreadable(bytes: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> bool {
+/// How a device of `bytes` is formatted.
+fn format_of(bytes: u64) -> FormatVolumeOptions {
+    let sectors = u32::try_from(bytes / 512).unwrap_or(u32::MAX);
+    FormatVolumeOptions::new()
+        .volume_label(LABEL)
+        .total_sectors(sectors)
+}
+
+/// How much of the beginning of a device of `bytes` formatting writes anew, in whole pages if it has them.
+fn formatted_bytes(bytes: u64) -> io::Result<u64> {
+    if bytes <= BLANK_BYTES {
+        return Ok(bytes);
+    }
+    let mut reach = Reach::default();
+    fatfs::format_volume(&mut reach, format_of(bytes))?;
+    let pages = reach.end.max(BLANK_BYTES).div_ceil(PAGE_BYTES);
+    Ok(bytes.min(pages * PAGE_BYTES))
+}
+
+/// An endless device of zeros that only notes how far it is written.
+#[derive(Default)]
+struct Reach {
+    at: u64,
+    end: u64,
+}
+
+impl Read for Reach {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        to.fill(0);
+        self.at += to.len() as u64;
+        Ok(to.len())
+    }
+}
+
+impl Write for Reach {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.at += bytes.len() as u64;
+        self.end = self.end.max(self.at);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Reach {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(_) => None,
+        };
+        self.at = place.ok_or(io::ErrorKind::Unsupported)?;
+        Ok(self.at)
+    }
+}
+
+/// Whether `read` fails for some of the `formatted` bytes that formatting writes anew on a device of `bytes`, and not for all: then the
+/// card answers, and a sector has gone bad. Writing whole pages needs no reading, and a card replaces a bad sector that is written.
+fn is_partly_unreadable(
+    bytes: u64,
+    formatted: u64,
+    read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+) -> bool {
     let is_bad = |at: u64| {
         let mut page = [0; PAGE_BYTES as usize];
         read(at, &mut page).is_err_and(|error| error.raw_os_error() == Some(libc::EIO))
@@ -256,7 +323,7 @@ fn is_partly_unreadable(bytes: u64, read: impl Fn(u64, &mut [u8]) -> io::Result<
     // A dead card is not asked for each page: every answer may take a second.
     let answers = |number: &u64| !is_bad(page(*number));
     let does_answer = [0, pages / 2, pages.saturating_sub(1)].iter().any(answers);
-    does_answer && (0..pages.min(BLANK_BYTES / PAGE_BYTES)).any(|number| is_bad(page(number)))
+    does_answer && (0..pages.min(formatted / PAGE_BYTES)).any(|number| is_bad(page(number)))
 }
 
 /// `reason` as it is saved: without line ends and other control characters, and not cut within a character.
@@ -418,7 +485,8 @@ mod tests {
     fn a_bad_sector_is_a_reason_to_format_and_a_dead_card_is_none() {
         const BYTES: u64 = 8 << 20;
         let bad = |is_bad: fn(u64) -> bool| {
-            is_partly_unreadable(BYTES, |at, _| match is_bad(at / PAGE_BYTES) {
+            let formatted = formatted_bytes(BYTES).unwrap();
+            is_partly_unreadable(BYTES, formatted, |at, _| match is_bad(at / PAGE_BYTES) {
                 true => Err(io::Error::from_raw_os_error(libc::EIO)),
                 false => Ok(()),
             })
@@ -427,13 +495,46 @@ mod tests {
         assert!(bad(|page| page == 0) && bad(|page| page == 255) && bad(|page| page < 2000));
         assert!(!bad(|page| page == 256), "formatting does not write it");
         assert!(!bad(|_| true), "dead");
-        let is_partly = |bytes| is_partly_unreadable(bytes, |_, _| Ok(()));
+        let is_partly = |bytes| is_partly_unreadable(bytes, bytes, |_, _| Ok(()));
         assert!(!is_partly(0) && !is_partly(512));
         let folder = tempfile::tempdir().unwrap();
         let data = Data::open(&image(folder.path(), BYTES)).unwrap();
         let error = |number| data.is_unusable(&io::Error::from_raw_os_error(number));
         assert!(!error(libc::EIO) && !error(libc::ENOSPC));
         assert!(data.is_unusable(&data.reason().unwrap_err()));
+    }
+
+    /// Large volumes have tables of many MiB.
+    #[test]
+    fn all_that_formatting_writes_is_searched_and_written_in_whole_pages() {
+        const BYTES: u64 = 16 << 30;
+        let formatted = formatted_bytes(BYTES).unwrap();
+        assert!((4 << 20..64 << 20).contains(&formatted), "{formatted}");
+        assert!(formatted.is_multiple_of(PAGE_BYTES));
+        for (page, expected) in [
+            (300, true),
+            (formatted / PAGE_BYTES - 1, true),
+            (formatted / PAGE_BYTES, false),
+        ] {
+            let is_bad =
+                is_partly_unreadable(BYTES, formatted, |at, _| match at == page * PAGE_BYTES {
+                    true => Err(io::Error::from_raw_os_error(libc::EIO)),
+                    false => Ok(()),
+                });
+            assert_eq!(is_bad, expected, "{page}");
+        }
+        // What the formatter writes is as much, and the old tables are gone.
+        let folder = tempfile::tempdir().unwrap();
+        let path = image(folder.path(), BYTES);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&vec![0xff; usize::try_from(formatted).unwrap()], 0)
+            .unwrap();
+        let data = Data::open(&path).unwrap();
+        data.format().unwrap();
+        data.keep("power", b"log\n").unwrap();
+        assert_eq!(data.reason().unwrap().as_deref(), Some("power"));
+        assert_eq!(formatted_bytes(8 << 20).unwrap(), BLANK_BYTES);
+        assert_eq!(formatted_bytes(512).unwrap(), 512);
     }
 
     #[test]

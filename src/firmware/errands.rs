@@ -4,11 +4,13 @@
 use super::End;
 use super::keeper::{KEEP_PATIENCE, Keeper};
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 /// A reboot waits this long for the data partition to be found, to save its reason there.
 const FIND_PATIENCE: Duration = Duration::from_secs(6);
+/// An obsolete reason that could not be deleted is tried again this often: the next start would believe it.
+const AGAIN: Duration = Duration::from_secs(60);
 
 enum Errand {
     Keep {
@@ -31,26 +33,19 @@ impl Errands {
     /// # Errors
     /// The system's.
     pub fn begin(keeper: Keeper, log: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
+        Self::begin_with(keeper, AGAIN, log)
+    }
+
+    /// The same with another time for [`AGAIN`].
+    fn begin_with(
+        keeper: Keeper,
+        again: Duration,
+        log: impl Fn(&str) + Send + 'static,
+    ) -> io::Result<Self> {
         let (sender, errands) = channel();
-        let run = move || {
-            for errand in errands {
-                match errand {
-                    Errand::Keep {
-                        reason,
-                        log: journal,
-                        is_saved,
-                    } => {
-                        // Whoever ordered it may have given up.
-                        let _ = is_saved.send(keeper.keep(&reason, &journal, &log));
-                    }
-                    Errand::Forget => keeper.forget(&log),
-                    Errand::NotePassed(id) => keeper.note_passed(&id, &log),
-                }
-            }
-        };
         std::thread::Builder::new()
             .name("errands".into())
-            .spawn(run)?;
+            .spawn(move || run(&keeper, &errands, again, &log))?;
         Ok(Self { sender })
     }
 
@@ -79,6 +74,48 @@ impl Errands {
         // The thread ends only with the process.
         let _ = self.sender.send(errand);
     }
+}
+
+/// Does what is ordered, until nobody can order any more.
+fn run(keeper: &Keeper, errands: &Receiver<Errand>, again: Duration, log: &impl Fn(&str)) {
+    // An obsolete reason may be on the card.
+    let mut is_obsolete = false;
+    loop {
+        let errand = match is_obsolete {
+            true => errands.recv_timeout(again),
+            false => errands.recv().map_err(RecvTimeoutError::from),
+        };
+        match errand {
+            Ok(Errand::Keep {
+                reason,
+                log: journal,
+                is_saved,
+            }) => {
+                let is_kept = keeper.keep(&reason, &journal, log);
+                // Whoever ordered it may have given up.
+                let _ = is_saved.send(is_kept);
+                is_obsolete = is_obsolete && !is_kept && !forget(keeper, true, log);
+            }
+            Ok(Errand::Forget) | Err(RecvTimeoutError::Timeout) => {
+                is_obsolete = !forget(keeper, is_obsolete, log);
+            }
+            Ok(Errand::NotePassed(id)) => keeper.note_passed(&id, log),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Whether the obsolete reason was deleted. Repeated failures are logged once.
+fn forget(keeper: &Keeper, is_again: bool, log: &impl Fn(&str)) -> bool {
+    let deleted = keeper.forget();
+    match &deleted {
+        Err(why) if !is_again => log(&format!(
+            "an obsolete reason was not deleted: {why}; trying again until it is"
+        )),
+        Ok(()) if is_again => log("the obsolete reason is deleted"),
+        _ => {}
+    }
+    deleted.is_ok()
 }
 
 /// A shutdown that waits until its reason is saved.
@@ -134,6 +171,7 @@ mod tests {
     use super::*;
     use crate::firmware::fake::Program;
     use std::path::Path;
+    use std::sync::{Arc, Mutex};
     use std::time::Instant;
 
     const START: Duration = Duration::from_secs(100);
@@ -173,6 +211,52 @@ mod tests {
             "keep note-passed data id",
         ];
         assert_eq!(program.commands(), expected);
+    }
+
+    /// A command that was killed may still write a reason when the card comes back.
+    #[test]
+    fn an_obsolete_reason_is_deleted_as_soon_as_the_card_allows() {
+        let wait_for = |program: &Program, count: usize| {
+            let began = Instant::now();
+            while program.commands().len() < count {
+                assert!(began.elapsed() < Duration::from_secs(60));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            program.commands()
+        };
+        let begin = |script: &str, again| {
+            let program = Program::new(script);
+            let keeper = Keeper::new(&program.path, Path::new("data"));
+            let lines = Arc::new(Mutex::new(Vec::new()));
+            let log = Arc::clone(&lines);
+            let log = move |line: &str| log.lock().unwrap().push(line.to_owned());
+            let errands = Errands::begin_with(keeper, again, log).unwrap();
+            (errands, program, lines)
+        };
+        // The first two times the card does not take it.
+        let script = "[ $2 != forget ] || [ $(grep -c forget $folder/commands) -gt 2 ]";
+        let (errands, program, lines) = begin(script, Duration::from_millis(1));
+        errands.forget();
+        assert_eq!(wait_for(&program, 3), ["keep forget data"; 3]);
+        errands.note_passed("id");
+        let commands = wait_for(&program, 4);
+        assert_eq!(commands[3], "keep note-passed data id", "{commands:?}");
+        let lines = lines.lock().unwrap();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("trying again") && lines[1].contains("is deleted"));
+
+        // A new reason replaces it; one that is not saved does not.
+        let never = Duration::from_secs(1000);
+        for (takes_put, expected) in [(true, "note-passed data id"), (false, "forget data")] {
+            let script = format!("[ $2 != forget ] && {{ [ $2 != put ] || {takes_put}; }}");
+            let (errands, program, _lines) = begin(&script, never);
+            errands.forget();
+            drop(errands.keep("new", Vec::new()));
+            errands.note_passed("id");
+            let commands = wait_for(&program, 3);
+            assert_eq!(commands[1], "keep put data new");
+            assert_eq!(commands[2], format!("keep {expected}"));
+        }
     }
 
     #[test]

@@ -14,12 +14,12 @@ use super::watchdog::Watchdog;
 use super::{BOOT_FILE, End, Settings};
 use crate::board::policy::Policy;
 use crate::update::System;
-use crate::{care, clock};
+use crate::{care, clock, poll};
 use libc::{SIGINT, SIGPWR, SIGTERM, SIGUSR1, SIGUSR2};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -452,7 +452,8 @@ impl First {
                 "unknown, its record could not be read".to_owned()
             }
             LastReboot::Unrecorded if by_watchdog => {
-                "watchdog: the kernel or the first program hung".to_owned()
+                "watchdog, without a record: the kernel or the first program hung, or frames had come late before"
+                    .to_owned()
             }
             LastReboot::Unrecorded => "power, or an external reset".to_owned(),
         };
@@ -587,21 +588,10 @@ impl First {
 
     /// Sleeps until the classifier sends or writes something, at most for a tick.
     fn wait(&self) {
-        let descriptor = |fd| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        let output = self
-            .program
-            .as_ref()
-            .map_or(-1, |program| program.output.as_raw_fd());
-        let mut descriptors = [descriptor(self.notify.as_raw_fd()), descriptor(output)];
-        // SAFETY: the array has two entries, of open descriptors or -1, which the kernel ignores.
-        let ready =
-            unsafe { libc::poll(descriptors.as_mut_ptr(), 2, TICK.as_millis() as libc::c_int) };
+        let output = self.program.as_ref().map(|program| program.output.as_fd());
+        let ended = poll::any_readable([Some(self.notify.as_fd()), output], TICK);
         // A pipe without a writer is always ready; we notice the child's end a moment later.
-        if ready > 0 && descriptors[1].revents & libc::POLLHUP != 0 {
+        if matches!(ended, Ok([_, true])) {
             std::thread::sleep(TICK / 10);
         }
     }

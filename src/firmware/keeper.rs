@@ -84,13 +84,12 @@ impl Keeper {
     }
 
     /// Deletes a reason whose reset did not happen.
-    pub fn forget(&self, mut log: impl FnMut(&str)) {
-        if let Err(failed) = self.run("forget", "", &[]) {
-            log(&format!(
-                "an obsolete reason was not deleted: {}",
-                failed.message
-            ));
-        }
+    ///
+    /// # Errors
+    /// Why it was not deleted.
+    pub fn forget(&self) -> Result<(), String> {
+        self.run("forget", "", &[])?;
+        Ok(())
     }
 
     /// The systems that were tried; none if the volume is unusable.

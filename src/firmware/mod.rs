@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The classifier runs as a separate process, so that whatever kills it (a driver, a model, too little memory) leaves this one to
-//! report it, to save the log, and to restart it. It reports finished frames by the datagrams that it would send to systemd, so
-//! both are served the same way ([`crate::care::notify`]).
+//! report it, to save the log, and to restart it. It reports finished frames and waits by the datagrams that it would send to systemd,
+//! so both are served the same way ([`crate::care::notify`]).
 //!
 //! This program writes nothing to the card unless something went wrong ([`data`]). It never ends: its panic is a kernel panic,
 //! which reboots (`panic=10` on the kernel's command line).

@@ -2,18 +2,21 @@
 //! time limit.
 
 use super::card::Disk;
-use super::child;
+use super::child::{self, Failed};
 use crate::slot::Slot;
 use crate::update::{Chooser, PublicKey};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time limit for reading a volume or writing one sector.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How many times a trial that passed is confirmed if the card is slow or refuses, and the pause before each repetition.
-const CONFIRM_TRIES: u32 = 3;
-const CONFIRM_PAUSE: Duration = Duration::from_secs(3);
+/// How a trial that passed is confirmed.
+const CONFIRM: Persistence = Persistence {
+    tries: 3,
+    pause: Duration::from_secs(3),
+    patience: Duration::from_secs(30),
+};
 /// Time limit for writing a slot: a slow stick, a slow card.
 const INSTALL_PATIENCE: Duration = Duration::from_secs(900);
 
@@ -30,6 +33,17 @@ pub struct Slots {
     pub loader: Chooser,
     /// The key that updates must be signed with; `None` if any update is accepted.
     pub public_key: Option<PublicKey>,
+}
+
+/// How often something is tried if the card is slow or refuses.
+#[derive(Clone, Copy)]
+struct Persistence {
+    /// At most so many times. A try that must wait for an earlier command does not count.
+    tries: u32,
+    /// The pause before each repetition.
+    pause: Duration,
+    /// None begins later than this.
+    patience: Duration,
 }
 
 /// An update on a stick.
@@ -70,9 +84,7 @@ impl Slots {
     /// Why the card cannot be written.
     pub fn confirm(&self) -> Result<(), String> {
         let slot = self.slot.letter().to_string();
-        persist(CONFIRM_PAUSE, || {
-            self.ask(&["confirm"], &["--slot", &slot]).map(|_| ())
-        })
+        CONFIRM.persist(|| self.ask(&["confirm"], &["--slot", &slot]))
     }
 
     /// Cancels a pending trial.
@@ -80,7 +92,8 @@ impl Slots {
     /// # Errors
     /// Why the card cannot be written.
     pub fn try_nothing(&self) -> Result<(), String> {
-        self.ask(&["try-nothing"], &[]).map(|_| ())
+        self.ask(&["try-nothing"], &[])?;
+        Ok(())
     }
 
     /// Boots the other slot once, at the next start.
@@ -89,7 +102,8 @@ impl Slots {
     /// Why the card cannot be written.
     pub fn try_other(&self) -> Result<(), String> {
         let slot = self.slot.other().letter().to_string();
-        self.ask(&["try-once"], &["--slot", &slot]).map(|_| ())
+        self.ask(&["try-once"], &["--slot", &slot])?;
+        Ok(())
     }
 
     /// Writes the update on `stick` to the other slot, without requesting its trial.
@@ -139,28 +153,36 @@ impl Slots {
         }))
     }
 
-    fn ask(&self, what: &[&str], more: &[&str]) -> Result<String, String> {
+    fn ask(&self, what: &[&str], more: &[&str]) -> Result<String, Failed> {
         let mut arguments = vec![OsStr::new("slots")];
         arguments.extend(what.iter().map(OsStr::new));
         arguments.push(self.card.device.as_os_str());
         arguments.extend(["--loader", self.loader.name()].map(OsStr::new));
         arguments.extend(more.iter().map(OsStr::new));
         let what = self.card.device.display().to_string();
-        Ok(child::run(&self.program, &arguments, &[], PATIENCE, &what)?)
+        child::run(&self.program, &arguments, &[], PATIENCE, &what)
     }
 }
 
-/// Does something until it succeeds, [`CONFIRM_TRIES`] times at most, with `pause` in between; returns the last error.
-fn persist(pause: Duration, mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), String> {
-    let mut result = attempt();
-    for _ in 1..CONFIRM_TRIES {
-        if result.is_ok() {
-            break;
+impl Persistence {
+    /// Does something until it succeeds; returns the last error.
+    fn persist(self, mut attempt: impl FnMut() -> Result<String, Failed>) -> Result<(), String> {
+        let began = Instant::now();
+        let mut tries = 0;
+        loop {
+            let failed = match attempt() {
+                Ok(_) => return Ok(()),
+                Err(failed) => failed,
+            };
+            if !failed.must_wait() {
+                tries += 1;
+            }
+            if tries >= self.tries || began.elapsed() + self.pause > self.patience {
+                return Err(format!("{} (tried {tries} times)", failed.message));
+            }
+            std::thread::sleep(self.pause);
         }
-        std::thread::sleep(pause);
-        result = attempt();
     }
-    result.map_err(|why| format!("{why} (tried {CONFIRM_TRIES} times)"))
 }
 
 /// The id of the system in `slot` of `disk`.
@@ -213,22 +235,55 @@ mod tests {
 
     #[test]
     fn a_card_that_is_slow_once_does_not_cost_a_trial() {
+        let at_once = Persistence {
+            pause: Duration::ZERO,
+            ..CONFIRM
+        };
         for (refusals, tries) in [(0, 1), (1, 2), (2, 3)] {
             let mut count = 0;
-            let result = persist(Duration::ZERO, || {
+            let result = at_once.persist(|| {
                 count += 1;
                 match count <= refusals {
-                    true => Err("no answer within 4 s".to_owned()),
-                    false => Ok(()),
+                    true => Err(Failed::new("no answer within 4 s".to_owned(), None)),
+                    false => Ok(String::new()),
                 }
             });
             assert_eq!((result, count), (Ok(()), tries));
         }
         let mut count = 0;
-        let result = persist(Duration::ZERO, || {
+        let result = at_once.persist(|| {
             count += 1;
-            Err(format!("refusal {count}"))
+            Err(Failed::new(format!("refusal {count}"), None))
         });
         assert_eq!(result.unwrap_err(), "refusal 3 (tried 3 times)");
+    }
+
+    /// The first command was killed, and lives on until the card has answered it.
+    #[test]
+    fn a_card_that_is_slow_for_long_is_waited_for_but_not_for_ever() {
+        let patient = Persistence {
+            pause: Duration::from_millis(1),
+            ..CONFIRM
+        };
+        let slow = || Failed::new("no answer within 4 s".to_owned(), None);
+        let mut count = 0;
+        let result = patient.persist(|| {
+            count += 1;
+            match count {
+                1 => Err(slow()),
+                2..20 => Err(Failed::that_must_wait("busy".to_owned())),
+                _ => Ok(String::new()),
+            }
+        });
+        assert_eq!((result, count), (Ok(()), 20));
+        let short = Persistence {
+            patience: Duration::from_millis(30),
+            ..patient
+        };
+        let began = Instant::now();
+        let busy = || Err(Failed::that_must_wait("busy".to_owned()));
+        let why = short.persist(busy).unwrap_err();
+        assert_eq!(why, "busy (tried 0 times)");
+        assert!(began.elapsed() < Duration::from_secs(20));
     }
 }

@@ -1,9 +1,9 @@
 //! Decides whether the job is being done, and what to do when it is not. Pure decisions: the first program carries them out.
 //!
-//! The classifier sends `READY=1` at its first finished frame and `WATCHDOG=1` with the later ones. Only that feeds the hardware
-//! watchdog, with two exceptions: it is also fed before the first frame, for the policy's start time, and while an ended program
-//! waits to be restarted. After two thirds of the watchdog's time without a frame we save the reason; then the hardware resets
-//! the board, or we reboot if it fails to.
+//! The classifier sends `READY=1` at its first finished frame, and `WATCHDOG=1` with the later ones and while it waits as the policy
+//! allows. Only that feeds the hardware watchdog while frames should come. Before the first frame, for the policy's start time, while
+//! an ended program waits to be restarted, and where the policy wants no watchdog, it is fed all the same. After two thirds of the
+//! watchdog's time without a frame we save the reason; then the hardware resets the board, or we reboot if it fails to.
 //!
 //! A slot on trial gets no second chance: the board leaves it, by a reset, as soon as its program ends once, or when no frame was
 //! finished within the start time or the watchdog's time, whatever the program waits for; a frame that no display shows does not
@@ -14,6 +14,7 @@
 
 use crate::Cause;
 use crate::board::policy::{Action, Policy};
+use crate::care::notify::{CLASSIFYING, UNSEEN, WAITING};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ const GOOD_RUN: Duration = Duration::from_secs(120);
 const UNSEEN_PATIENCE: Duration = Duration::from_secs(30);
 /// If the hardware should have reset the board this long ago and did not, we reboot.
 const HARDWARE_GRACE: Duration = Duration::from_secs(3);
+/// After a reset that was expected and did not come, no reason is saved for this long: frames that come just in time, again and
+/// again, would wear the card out.
+const KEEP_PAUSE: Duration = Duration::from_secs(600);
 
 /// What the first program must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,10 +74,14 @@ struct Trial {
     is_passed: bool,
 }
 
-/// What a program adds to its heartbeat when it waits for a frame, and when no display shows the frame. The policy allows both,
-/// but a slot on trial must do better.
-const WAITING: &str = "X_EYELET=waiting";
-const UNSEEN: &str = "X_EYELET=unseen";
+/// The job is not being done.
+#[derive(Debug)]
+struct Failing {
+    /// When that was noticed.
+    since: Duration,
+    /// Whether the reason was saved.
+    is_kept: bool,
+}
 
 /// Decides what to do when frames do not come.
 #[derive(Debug)]
@@ -88,8 +96,9 @@ pub struct Supervisor {
     pause: Duration,
     /// When the program ended, most recent times.
     ends: VecDeque<Duration>,
-    /// When it was noticed that the job is not being done.
-    failing_since: Option<Duration>,
+    failing: Option<Failing>,
+    /// When it was last noticed that a reason had been saved in vain.
+    vain_at: Option<Duration>,
     /// The problem that the program reported last.
     status: String,
     /// The last reboot was because a program ended too often, and no frame was finished since.
@@ -113,7 +122,8 @@ impl Supervisor {
             fed_at: None,
             pause: PAUSE.0,
             ends: VecDeque::new(),
-            failing_since: None,
+            failing: None,
+            vain_at: None,
             status: String::new(),
             reboot_did_not_help: false,
         }
@@ -163,12 +173,12 @@ impl Supervisor {
     /// The board was rebooted for this reason. A program that ended too often before the reboot and still does is restarted again
     /// and again, but does not cause another reboot: with a damaged model or board file that would never end.
     pub fn was_rebooted_for(&mut self, reason: &str) {
-        self.reboot_did_not_help = self.trial.is_none() && reason.starts_with(ENDED);
+        self.reboot_did_not_help = reason.starts_with(ENDED);
     }
 
     /// Why the board was rebooted cannot be read. It may have been the program.
     pub fn was_rebooted_for_an_unknown_reason(&mut self) {
-        self.reboot_did_not_help = self.trial.is_none();
+        self.reboot_did_not_help = true;
     }
 
     /// A reboot was ordered and its reason could not be saved. Returns whether the board stays up and the program is restarted
@@ -177,7 +187,7 @@ impl Supervisor {
         let stays = reason.starts_with(ENDED);
         if stays {
             self.reboot_did_not_help = true;
-            self.failing_since = None;
+            self.failing = None;
             self.phase = Phase::Ended {
                 start_at: now + self.pause,
             };
@@ -218,7 +228,8 @@ impl Supervisor {
                     // First, because what follows may wait for a slow card.
                     self.fed_at = Some(now);
                     orders.push(Order::Feed);
-                    if self.failing_since.take().is_some() {
+                    if self.failing.take().is_some_and(|failing| failing.is_kept) {
+                        self.vain_at = Some(now);
                         orders.push(Order::Log("frames are being finished again".to_owned()));
                         orders.push(Order::Forget);
                     }
@@ -255,7 +266,9 @@ impl Supervisor {
             self.ends.pop_front();
         }
         let is_too_often = self.ends.len() == limit.count as usize;
-        if limit.action == Action::Reboot && is_too_often && !self.reboot_did_not_help {
+        // It always helps to leave a slot on trial.
+        let may_help = self.trial.is_some() || !self.reboot_did_not_help;
+        if limit.action == Action::Reboot && is_too_often && may_help {
             let within = limit.within.as_secs();
             let times = limit.count;
             if self.trial.is_some() {
@@ -277,7 +290,8 @@ impl Supervisor {
         let mut orders = vec![Order::Log(format!(
             "{ENDED} ({how}); restarting it in {again} s"
         ))];
-        if self.failing_since.take().is_some() {
+        if self.failing.take().is_some_and(|failing| failing.is_kept) {
+            self.vain_at = Some(now);
             orders.push(Order::Forget);
         }
         orders
@@ -300,26 +314,34 @@ impl Supervisor {
             return self.feed(now);
         };
         let status = match self.status.as_str() {
-            "" | "classifying" => String::new(),
+            "" | CLASSIFYING => String::new(),
             status => format!(", {status}"),
         };
         let reason = format!("watchdog: {reason}{status}");
-        match self.failing_since {
+        match &self.failing {
             None => {
-                self.failing_since = Some(now);
-                vec![Order::Keep(reason)]
+                let is_kept = self.vain_at.is_none_or(|at| now - at >= KEEP_PAUSE);
+                self.failing = Some(Failing {
+                    since: now,
+                    is_kept,
+                });
+                is_kept.then_some(Order::Keep(reason)).into_iter().collect()
             }
             // In `Running` a third of the time was left, in `Starting` all of it.
-            Some(at) if now - at >= watchdog + HARDWARE_GRACE => vec![Order::Reboot(reason)],
+            Some(Failing { since, .. }) if now - *since >= watchdog + HARDWARE_GRACE => {
+                vec![Order::Reboot(reason)]
+            }
             Some(_) => Vec::new(),
         }
     }
 
-    /// Feeds the watchdog while there is no program that could ask for it.
+    /// Feeds the watchdog while there is no program that could ask for it, and one that is armed although the policy wants none,
+    /// such as after a trial: not every driver can disarm it.
     fn feed(&mut self, now: Duration) -> Vec<Order> {
         let is_running = matches!(self.phase, Phase::Running { .. });
+        let is_awaited = is_running && !self.watchdog().is_zero();
         let is_due = self.fed_at.is_none_or(|at| now - at >= FEED_PERIOD);
-        if is_running || !is_due {
+        if is_awaited || !is_due {
             return Vec::new();
         }
         self.fed_at = Some(now);
@@ -408,6 +430,34 @@ mod tests {
             "{orders:?}"
         );
         assert_eq!(supervisor.tick(s(20)), []);
+    }
+
+    #[test]
+    fn frames_that_come_just_in_time_write_the_card_once_in_a_while() {
+        let mut supervisor = running(s(5));
+        let mut kept = Vec::new();
+        let mut fed_at = s(5);
+        for second in 6..2000 {
+            let mut orders = supervisor.tick(s(second));
+            if s(second) - fed_at == s(12) {
+                fed_at = s(second);
+                orders.extend(supervisor.received("WATCHDOG=1", s(second)));
+            }
+            for order in orders {
+                match order {
+                    Order::Keep(_) => kept.push(second),
+                    Order::Forget | Order::Log(_) => assert_eq!(kept.last(), Some(&(second - 2))),
+                    Order::Feed => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(kept, [15, 627, 1239, 1851], "every 10 minutes or so");
+        // If the hardware does not reset the board, the reason is saved all the same.
+        let last = fed_at + s(10);
+        supervisor.tick(last);
+        let orders = supervisor.tick(last + s(18));
+        assert!(matches!(&orders[..], [Order::Reboot(_)]), "{orders:?}");
     }
 
     /// The reason was saved for a reset that does not come: the watchdog is fed while the program waits to be started.
@@ -584,10 +634,15 @@ mod tests {
             [Order::Feed],
             "once"
         );
+        assert_eq!(supervisor.tick(s(50)), [], "frames alone feed it");
         supervisor.end_trial();
         assert_eq!(*supervisor.policy(), policy);
+        // The hardware stays armed, and the policy wants no reset.
+        for second in 51..1000 {
+            assert_eq!(supervisor.tick(s(second)), [Order::Feed]);
+        }
         assert!(matches!(
-            &supervisor.ended("x", None, s(47))[..],
+            &supervisor.ended("x", None, s(1000))[..],
             [Order::Log(_)]
         ));
     }
@@ -683,6 +738,20 @@ mod tests {
         let orders = supervisor.ended("no model", Some(4), s(2));
         let why = "the slot on trial failed: no model";
         assert_eq!(orders, [Order::Reboot(why.into())]);
+
+        // That it is a trial may be known after the record of the last reboot.
+        let mut supervisor = Supervisor::new(Policy::default());
+        supervisor.was_rebooted_for_an_unknown_reason();
+        supervisor.begin_trial();
+        supervisor.started(s(1));
+        let orders = supervisor.ended("no model", Some(4), s(2));
+        assert_eq!(orders, [Order::Reboot(why.into())]);
+        // It was none: what is known of the last reboot holds again.
+        supervisor.end_trial();
+        for run in 0..100 {
+            let orders = supervisor.ended("no model", Some(4), s(10 + run));
+            assert!(matches!(&orders[..], [Order::Log(_)]), "{orders:?}");
+        }
 
         let mut supervisor = on_trial(Policy::default());
         supervisor.started(s(1));

@@ -18,13 +18,17 @@ use super::layout::{Layout, Side, Surface};
 use super::picture::Scaler;
 use super::setting::Setting;
 use super::words::{self, Label, Number};
-use super::{DisplayError, DisplayKind, Scene, State};
+use super::{DisplayError, DisplayKind, Fault, Scene, State};
 use crate::decide::{Candidate, TOP};
 use crate::show::{Depth, Refresh};
 use distinct::Pieces;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use palette::Palette;
+use std::time::Duration;
+
+/// Of a fault that nothing here can mend.
+const SEE_LOG: [&str; 2] = ["the serial log says why", "see the log"];
 
 /// Draws scenes on one display. Allocates everything it needs on creation.
 #[derive(Debug, Clone)]
@@ -125,25 +129,14 @@ impl Painter {
                 );
             }
             State::CameraLost { since } => {
-                let colour = self.palette.alarm;
-                let time = words::duration(since);
-                self.notice(
-                    "camera lost",
-                    time.as_str(),
-                    ["opening it again", "retrying"],
-                    colour,
-                );
+                let doing = ["opening it again", "retrying"];
+                self.fault(Fault::Camera.words(), Some(since), doing);
+            }
+            State::NetworkFails { since } => {
+                self.fault(Fault::Network.words(), Some(since), SEE_LOG);
             }
             State::Test(test) => self.test_picture(test),
-            State::Failed(cause) => {
-                let colour = self.palette.alarm;
-                self.notice(
-                    words::fault(cause),
-                    "",
-                    ["the serial log says why", "see the log"],
-                    colour,
-                );
-            }
+            State::Failed(cause) => self.fault(words::fault(cause), None, SEE_LOG),
         }
         &self.canvas
     }
@@ -247,6 +240,12 @@ impl Painter {
         if scene.rate_fps > 0.0 || scene.notice.is_some() {
             self.line(place, face, text, side, colour);
         }
+    }
+
+    /// A state that is a fault, as in [`Self::notice`].
+    fn fault(&mut self, name: &str, since: Option<Duration>, doing: [&str; 2]) {
+        let time = since.map(words::duration).unwrap_or_default();
+        self.notice(name, time.as_str(), doing, self.palette.alarm);
     }
 
     /// A state without a class: its name, how long it has lasted, and what is being done (the longest wording that fits, if any).

@@ -292,7 +292,10 @@ fn state(random: &mut Rng) -> State {
                 .choice([Cause::Board, Cause::Camera, Cause::Memory])
                 .unwrap(),
         ),
-        3 => State::Test(TestPicture {
+        3 => State::NetworkFails {
+            since: Duration::from_secs(random.u64(..)),
+        },
+        4 => State::Test(TestPicture {
             kind: "oled",
             orientation: Some(Orientation {
                 rotation: Rotation::from_degrees(random.u16(0..4) * 90).unwrap(),

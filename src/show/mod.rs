@@ -52,7 +52,7 @@ pub use framebuffer::FramebufferConfig;
 pub use layout::{Refresh, Shape};
 pub use oled::{OledConfig, OledController, OledLink};
 pub use png::PngConfig;
-pub use scene::{REGIONS, Region, Scene, State, TestPicture};
+pub use scene::{Fault, REGIONS, Region, Scene, State, TestPicture};
 pub use spi::{Controller, SpiConfig};
 pub use window::WindowConfig;
 

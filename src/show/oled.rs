@@ -103,6 +103,10 @@ impl OledDisplay {
         let started = wiring.reset(100).and_then(|()| {
             let wire = &mut *wiring.wire;
             insist(|| wire.command(&[DISPLAY_OFF]))?;
+            if config.controller == OledController::Sh1106 {
+                // Voltage converter on, as after power-on. Only while the panel is off, so not again when it is renewed.
+                insist(|| wire.command(&[0xad, 0x8b]))?;
+            }
             set_up(config, wire)
         });
         started.map_err(|error| match &config.link {
@@ -150,8 +154,8 @@ impl OledDisplay {
     }
 }
 
-/// Sends the commands that set up the controller, except those that switch the panel off and on. Commands as in the crates ssd1306
-/// 0.10 and sh1106 0.5; values as set by those and u8g2.
+/// Sends the commands that set up the controller, except those that switch the panel off and on or that it takes only while it is
+/// off. Commands as in the crates ssd1306 0.10 and sh1106 0.5; values as set by those and u8g2.
 fn set_up(config: &OledConfig, wire: &mut dyn Wire) -> io::Result<()> {
     let mut send = |command: &[u8]| insist(|| wire.command(command));
     let rows = (config.height_px - 1) as u8;
@@ -163,19 +167,15 @@ fn set_up(config: &OledConfig, wire: &mut dyn Wire) -> io::Result<()> {
     send(&[0xa8, rows])?;
     send(&[0xd3, 0x00])?;
     send(&[0x40])?;
-    match config.controller {
-        OledController::Ssd1306 => {
-            // Charge pump on, page addressing, no scrolling.
-            send(&[0x8d, 0x14])?;
-            send(&[0x20, 0x02])?;
-            send(&[0x2e])?;
-            if (config.width_px, config.height_px) == (72, 40) {
-                // The 0.42" panel needs the internal current reference (u8g2, ssd1306 0.10).
-                send(&[0xad, 0x30])?;
-            }
+    if config.controller == OledController::Ssd1306 {
+        // Charge pump on, page addressing, no scrolling.
+        send(&[0x8d, 0x14])?;
+        send(&[0x20, 0x02])?;
+        send(&[0x2e])?;
+        if (config.width_px, config.height_px) == (72, 40) {
+            // The 0.42" panel needs the internal current reference (u8g2, ssd1306 0.10).
+            send(&[0xad, 0x30])?;
         }
-        // Voltage converter on.
-        OledController::Sh1106 => send(&[0xad, 0x8b])?,
     }
     // Columns and rows reversed: modules are mounted with their pins at the top.
     send(&[0xa1])?;

@@ -11,8 +11,8 @@ use super::draw::Painter;
 use super::font::Letters;
 use super::layout::Surface;
 use super::{
-    Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, REGIONS, Refresh, Scene, Shape,
-    State,
+    Depth, Display, DisplayConfig, DisplayError, DisplayKind, Fault, Kind, REGIONS, Refresh, Scene,
+    Shape, State,
 };
 use crate::data_roots::Base;
 use crate::decide::Verdict;
@@ -158,7 +158,7 @@ pub struct PngDisplay {
 enum Content {
     Unknown,
     Class(usize),
-    Lost,
+    Lost(Fault),
     Test,
     /// For each region the class, if one is decided; `None` is one without a live verdict.
     Regions([Option<Option<usize>>; REGIONS]),
@@ -169,7 +169,8 @@ impl Content {
     fn of(scene: &Scene<'_>) -> Option<Self> {
         match scene.state {
             State::Starting | State::Failed(_) => None,
-            State::CameraLost { .. } => Some(Self::Lost),
+            State::CameraLost { .. } => Some(Self::Lost(Fault::Camera)),
+            State::NetworkFails { .. } => Some(Self::Lost(Fault::Network)),
             State::Test(_) => Some(Self::Test),
             State::Live if !scene.regions.is_empty() => {
                 let seen = |verdict: &Verdict| verdict.decided.map(|best| best.class);
@@ -464,6 +465,11 @@ mod tests {
                 .unwrap();
             assert_eq!(display.last_file(), Some(folder.join("001.png").as_path()));
         }
+        let fails = State::NetworkFails {
+            since: Duration::ZERO,
+        };
+        display.show(&scene(fails, None)).unwrap();
+        assert_eq!(display.last_file(), Some(folder.join("002.png").as_path()));
         let file = File::open(folder.join("001.png")).unwrap();
         let decoder = png::Decoder::new(io::BufReader::new(file));
         let reader = decoder.read_info().unwrap();

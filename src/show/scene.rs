@@ -70,10 +70,42 @@ pub enum State {
         /// Time since the last frame.
         since: Duration,
     },
+    /// Frames come, and for this long the network has failed on each.
+    NetworkFails {
+        /// Time since the last frame that it did not fail on.
+        since: Duration,
+    },
     /// The program cannot start; the log says why.
     Failed(Cause),
     /// Nothing is classified: the display itself is being tested.
     Test(TestPicture),
+}
+
+/// Why there is no class although there was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// No usable frame comes.
+    Camera,
+    /// The network fails on each.
+    Network,
+}
+
+impl Fault {
+    /// In a few words, for displays, log and service manager.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Camera => "camera lost",
+            Self::Network => "network fails",
+        }
+    }
+
+    /// What is shown of it when it has lasted this long.
+    pub const fn state(self, since: Duration) -> State {
+        match self {
+            Self::Camera => State::CameraLost { since },
+            Self::Network => State::NetworkFails { since },
+        }
+    }
 }
 
 /// What a test picture says about its display, besides its size.

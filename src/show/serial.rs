@@ -7,6 +7,7 @@
 use crate::camera::Counts;
 use crate::decide::Verdict;
 use crate::output::{self, JSON_VERSION, print_line};
+use crate::show::Fault;
 use crate::stats::{STAGES, Stage, StageTimes, Stats};
 use crate::{Failure, clock, memory};
 use serde_json::{Map, Value, json};
@@ -134,20 +135,26 @@ impl Serial {
         log::info!("frame {frame}: {region}{colon}{label} {percent:.1}% ({stages})");
     }
 
-    /// Frames have stopped arriving.
-    pub fn camera_lost(&self, why: &str) {
+    /// Frames have stopped arriving, or being classified.
+    pub fn lost(&self, fault: Fault, why: &str) {
+        let words = fault.words();
         if self.json {
-            self.line(
-                "camera_lost",
-                Map::from_iter([("why".to_owned(), json!(why))]),
-            );
-        } else {
-            log::warn!("camera lost: {why}; trying until it is back");
+            let why = match fault {
+                Fault::Camera => json!(why),
+                Fault::Network => json!(format!("{words}: {why}")),
+            };
+            self.line("camera_lost", Map::from_iter([("why".to_owned(), why)]));
+            return;
         }
+        let doing = match fault {
+            Fault::Camera => "; trying until it is back",
+            Fault::Network => "",
+        };
+        log::warn!("{words}: {why}{doing}");
     }
 
-    /// Frames are arriving again after this long.
-    pub fn camera_back(&self, camera: &str, after: Duration) {
+    /// Frames are being classified again after this long.
+    pub fn back(&self, fault: Fault, camera: &str, after: Duration) {
         if self.json {
             let event = [
                 ("camera", json!(camera)),
@@ -158,7 +165,11 @@ impl Serial {
                 event.map(|(k, v)| (k.to_owned(), v)).into_iter().collect(),
             );
         } else {
-            log::info!("camera back after {:.1} s: {camera}", after.as_secs_f32());
+            let seconds = after.as_secs_f32();
+            match fault {
+                Fault::Camera => log::info!("camera back after {seconds:.1} s: {camera}"),
+                Fault::Network => log::info!("the network works again after {seconds:.1} s"),
+            }
         }
     }
 

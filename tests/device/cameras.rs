@@ -2,8 +2,8 @@
 
 use crate::Act::{CutJpeg, HalfJpeg, Lost, Old, Picture, Silent, Stall};
 use crate::{
-    Act, Counting, SIDE_PX, board, is_lost, model, opened_by, run, run_cared_on, scripted, serial,
-    until, warnings_of,
+    Act, Counting, RecordingDisplay, SIDE_PX, Shown, board, is_lost, model, opened_by, parts,
+    parts_on, run, run_cared_on, scripted, start, until, warnings_of,
 };
 use eyelet::board::policy::Policy;
 use eyelet::camera::v4l2::V4l2Config;
@@ -11,7 +11,7 @@ use eyelet::camera::{Camera, CameraConfig, CameraError, Next, PipeConfig, SLICE}
 use eyelet::care::Care;
 use eyelet::clock;
 use eyelet::device::reload::Reload;
-use eyelet::device::{Device, Limits, OpenCamera, Parts};
+use eyelet::device::{Limits, OpenCamera, Parts};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
@@ -95,7 +95,11 @@ fn run_out_of_step(settings: CameraConfig) -> (u64, usize, Vec<String>) {
         ..board()
     };
     let serial = Serial::new(false, Instant::now(), "unknown");
-    let mut device = Device::start_with(board, model(), serial, open_camera, Vec::new()).unwrap();
+    let parts = Parts {
+        serial,
+        ..parts_on(board, model(), open_camera, Vec::new())
+    };
+    let mut device = start(parts).unwrap();
     let (stop, mut frames) = (AtomicBool::new(false), 0);
     let warnings = warnings_of(|| frames = device.run(&until(&stop)).unwrap());
     let opened = *opened.lock().unwrap();
@@ -138,8 +142,7 @@ fn a_jpeg_may_lack_its_end_marker_and_nothing_else() {
 fn the_stop_signal_is_heard_while_the_camera_is_lost() {
     let stop = AtomicBool::new(false);
     let script = (0..100).map(|_| Lost).collect();
-    let mut device =
-        Device::start_with(board(), model(), serial(), scripted(script), Vec::new()).unwrap();
+    let mut device = start(parts(scripted(script), Vec::new())).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(300));
@@ -231,8 +234,7 @@ fn a_class_of_a_camera_that_stalls_is_withdrawn_before_the_camera_gives_up() {
 #[test]
 fn signals_are_heard_while_a_camera_is_silent() {
     let script = (0..100).map(|_| Silent).collect();
-    let mut device =
-        Device::start_with(board(), model(), serial(), scripted(script), Vec::new()).unwrap();
+    let mut device = start(parts(scripted(script), Vec::new())).unwrap();
     // A reload is requested; reading the board for it requests the end.
     let (stop, wanted) = (AtomicBool::new(false), AtomicBool::new(false));
     let read = || {
@@ -325,8 +327,7 @@ fn a_class_is_withdrawn_before_its_camera_is_closed() {
         }
     };
     let open_camera = Box::new(open_camera);
-    let mut device =
-        Device::start_with(board(), model(), serial(), open_camera, vec![display]).unwrap();
+    let mut device = start(parts(open_camera, vec![display])).unwrap();
     assert_eq!(device.run(&until(&stop)), Ok(1));
     let first = at_close.lock().unwrap()[0];
     assert!(is_lost(first), "{first:?}");
@@ -395,7 +396,11 @@ fn why_a_camera_cannot_be_opened_again_is_reported_whenever_it_changes() {
         false => others(),
     });
     let serial = Serial::new(false, Instant::now(), "unknown");
-    let mut device = Device::start_with(board(), model(), serial, open_camera, Vec::new()).unwrap();
+    let parts = Parts {
+        serial,
+        ..parts(open_camera, Vec::new())
+    };
+    let mut device = start(parts).unwrap();
     let stop = AtomicBool::new(false);
     let warnings = warnings_of(|| assert_eq!(device.run(&until(&stop)), Ok(1)));
     let reasons: Vec<_> = warnings
@@ -420,22 +425,47 @@ fn why_a_camera_cannot_be_opened_again_is_reported_whenever_it_changes() {
 fn why_there_is_no_camera_at_start_is_reported_whenever_it_changes() {
     let mut care = Care::unwatched(Policy::default());
     care.watch(Box::new(Counting::default()));
+    let open_camera = opened_after(&["no camera", "no camera", "unusable format"]);
     let parts = Parts {
-        board: board(),
-        model: model(),
-        serial: serial(),
-        open_camera: opened_after(&["no camera", "no camera", "unusable format"]),
-        displays: Vec::new(),
-        earlier: Vec::new(),
         care,
+        ..parts(open_camera, Vec::new())
     };
-    let stop = AtomicBool::new(false);
     let warnings = warnings_of(|| {
-        Device::start_watched(parts, &stop).unwrap();
+        start(parts).unwrap();
     });
     let waits = "opening it again until it is there";
     assert_eq!(
         warnings,
         ["no camera", "unusable format"].map(|why| format!("no camera yet: {why}; {waits}"))
     );
+}
+
+/// A pipe whose sender is slow: e-paper and panels would keep the last class meanwhile.
+#[test]
+fn displays_say_that_the_board_is_starting_while_a_stream_is_silent() {
+    let shown = Shown::default();
+    let display = {
+        let shown = Arc::clone(&shown);
+        opened_by(move || {
+            let shown = Arc::clone(&shown);
+            Ok(Box::new(RecordingDisplay {
+                shown,
+                fails: false,
+            }))
+        })
+    };
+    let seen = Arc::clone(&shown);
+    let (mut asked, mut camera) = (0, scripted(vec![Picture(1)]));
+    let open_camera: OpenCamera = Box::new(move || {
+        let shown = seen.lock().unwrap();
+        assert_eq!(shown.len(), asked);
+        assert!(shown.iter().all(|(state, _)| *state == State::Starting));
+        asked += 1;
+        match asked {
+            1..=3 => Err(CameraError::NotYet),
+            _ => camera(),
+        }
+    });
+    start(parts(open_camera, vec![display])).unwrap();
+    assert!(shown.lock().unwrap().len() > 3);
 }

@@ -2,13 +2,13 @@
 
 use crate::Act::Picture;
 use crate::{
-    Counting, RecordingDisplay, Shown, board, model, opened_by, run, run_cared_on, scripted,
-    serial, until, warnings_of,
+    Counting, RecordingDisplay, Shown, opened_by, parts, run, run_cared_on, scripted, start, until,
+    warnings_of,
 };
 use eyelet::board::policy::Policy;
 use eyelet::camera::{CameraKind, PatternConfig};
 use eyelet::care::Care;
-use eyelet::device::{Device, OpenDisplay, Parts};
+use eyelet::device::{OpenDisplay, Parts};
 use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
 use std::sync::atomic::AtomicBool;
@@ -122,21 +122,16 @@ fn a_display_that_must_be_there_is_named_where_there_are_others() {
         is_required,
         ..opened_by(|| Err(DisplayError::Absent("no panel".into())))
     };
-    let start = |displays| {
-        Device::start_with(
-            board(),
-            model(),
-            serial(),
-            Box::new(|| PatternConfig::default().open()),
-            displays,
-        )
+    let start_with = |displays| {
+        let open_camera = Box::new(|| PatternConfig::default().open());
+        start(parts(open_camera, displays))
     };
-    assert!(start(vec![absent("display a", false), absent("display b", false)]).is_ok());
-    let failure = start(vec![absent("display a", false), absent("display b", true)]);
+    assert!(start_with(vec![absent("display a", false), absent("display b", false)]).is_ok());
+    let failure = start_with(vec![absent("display a", false), absent("display b", true)]);
     let failure = failure.err().unwrap();
     assert_eq!(failure.cause, eyelet::Cause::Display);
     assert_eq!(failure.message, "display b: no panel");
-    let failure = start(vec![absent("display", true)]).err().unwrap();
+    let failure = start_with(vec![absent("display", true)]).err().unwrap();
     assert_eq!(failure.message, "no panel");
 }
 
@@ -147,7 +142,7 @@ fn a_display_that_cannot_be_used_is_left_out_on_a_supervised_board() {
     type Error = fn(String) -> DisplayError;
     let errors: [Error; 2] = [DisplayError::Unusable, DisplayError::Failed];
     for (error, is_slow) in [(errors[0], false), (errors[1], false), (errors[0], true)] {
-        let start = |is_required, is_supervised| {
+        let run = |is_required, is_supervised| {
             let display = OpenDisplay {
                 is_required,
                 is_slow,
@@ -159,30 +154,25 @@ fn a_display_that_cannot_be_used_is_left_out_on_a_supervised_board() {
                 care.watch(Box::new(beats.clone()));
             }
             let parts = Parts {
-                board: board(),
-                model: model(),
                 serial: Serial::new(false, Instant::now(), "unknown"),
-                open_camera: scripted((0..3).map(Picture).collect()),
-                displays: vec![display],
-                earlier: Vec::new(),
                 care,
+                ..parts(scripted((0..3).map(Picture).collect()), vec![display])
             };
             let stop = AtomicBool::new(false);
             let mut result = Ok(0);
             let warnings = warnings_of(|| {
-                result = Device::start_watched(parts, &stop)
-                    .and_then(|mut device| device.run(&until(&stop)));
+                result = start(parts).and_then(|mut device| device.run(&until(&stop)));
             });
             let beats = *beats.0.lock().unwrap();
             (result, beats, warnings)
         };
-        let (frames, beats, warnings) = start(false, true);
+        let (frames, beats, warnings) = run(false, true);
         // Frames that it does not show do not count as finished.
         assert_eq!((frames, beats), (Ok(3), (0, 3, 0)));
         let why = "display: failed; the serial log continues: no such mode";
         assert!(warnings.iter().any(|line| line == why), "{warnings:?}");
         for (is_required, is_supervised) in [(true, true), (false, false)] {
-            let failure = start(is_required, is_supervised).0.unwrap_err();
+            let failure = run(is_required, is_supervised).0.unwrap_err();
             assert_eq!(failure.cause, eyelet::Cause::Display);
             assert_eq!(failure.message, "no such mode");
         }
@@ -218,15 +208,10 @@ fn what_is_shown_while_the_model_loads_stays_until_the_displays_are_opened() {
         Ok(Box::new(Noting(Arc::clone(&opened))))
     });
     let parts = Parts {
-        board: board(),
-        model: model(),
-        serial: serial(),
-        open_camera: scripted(vec![Picture(1)]),
-        displays: vec![display],
         earlier: vec![Box::new(Noting(Arc::clone(&notes)))],
-        care: Care::unwatched(Policy::default()),
+        ..parts(scripted(vec![Picture(1)]), vec![display])
     };
-    let device = Device::start_watched(parts, &AtomicBool::new(false)).unwrap();
+    let device = start(parts).unwrap();
     let noted = notes.lock().unwrap().clone();
     assert_eq!(noted, ["closed", "opened"]);
     drop(device);

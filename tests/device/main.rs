@@ -12,13 +12,14 @@ mod policy;
 mod regions;
 
 use common::fixture;
+use eyelet::board::labelling::Labelling;
 use eyelet::board::policy::Policy;
 use eyelet::board::{Board, Firmware, Tier};
 use eyelet::camera::{Camera, CameraConfig, CameraError, Next, PatternConfig, SLICE};
 use eyelet::care::Care;
 use eyelet::care::notify::Heartbeat;
 use eyelet::decide::{ClassRules, DecideConfig};
-use eyelet::device::{Device, Limits, OpenDisplay, Parts};
+use eyelet::device::{Device, Limits, OpenCamera, OpenDisplay, Parts};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::preprocess::Mount;
@@ -132,7 +133,7 @@ fn jpeg() -> Vec<u8> {
 }
 
 /// Opens cameras that act out a script, one after the other.
-fn scripted(script: Vec<Act>) -> Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError>> {
+fn scripted(script: Vec<Act>) -> OpenCamera {
     let script: Script = Arc::new(Mutex::new(script.into()));
     Box::new(move || {
         Ok(Box::new(ScriptedCamera {
@@ -248,6 +249,35 @@ fn serial() -> Serial {
     Serial::new(true, Instant::now(), "unknown")
 }
 
+/// The parts of an unsupervised board.
+fn parts(open_camera: OpenCamera, displays: Vec<OpenDisplay>) -> Parts {
+    parts_on(board(), model(), open_camera, displays)
+}
+
+/// The same with another board file and model.
+fn parts_on(
+    board: Board,
+    model: Model,
+    open_camera: OpenCamera,
+    displays: Vec<OpenDisplay>,
+) -> Parts {
+    Parts {
+        labelling: Labelling::of(&board, &model).unwrap(),
+        care: Care::unwatched(board.policy.clone()),
+        serial: serial(),
+        earlier: Vec::new(),
+        board,
+        model,
+        open_camera,
+        displays,
+    }
+}
+
+/// Starts a device that is not told to stop.
+fn start(parts: Parts) -> Result<Device, Failure> {
+    Device::start(parts, &AtomicBool::new(false))
+}
+
 /// A run to the camera's end.
 fn until(stop: &AtomicBool) -> Limits<'_> {
     Limits {
@@ -269,14 +299,8 @@ fn run(script: Vec<Act>, display_fails: bool) -> (u64, Vec<(State, Option<usize>
         };
         Ok(Box::new(display) as Box<dyn Display>)
     };
-    let mut device = Device::start_with(
-        board(),
-        model(),
-        serial(),
-        scripted(script),
-        vec![opened_by(open_display)],
-    )
-    .unwrap();
+    let parts = parts(scripted(script), vec![opened_by(open_display)]);
+    let mut device = start(parts).unwrap();
     let stop = AtomicBool::new(false);
     let frames = device.run(&until(&stop)).unwrap();
     let shown = shown.lock().unwrap().clone();
@@ -285,6 +309,11 @@ fn run(script: Vec<Act>, display_fails: bool) -> (u64, Vec<(State, Option<usize>
 
 fn is_lost(state: State) -> bool {
     matches!(state, State::CameraLost { .. })
+}
+
+/// Whether the network is said to fail.
+fn does_network_fail(state: State) -> bool {
+    matches!(state, State::NetworkFails { .. })
 }
 
 /// A board that is looked after by `care` takes so many pictures of a script.
@@ -300,15 +329,10 @@ fn run_cared_on(
 ) -> (Result<u64, Failure>, Duration) {
     let stop = AtomicBool::new(false);
     let parts = Parts {
-        board: board(),
-        model: model(),
-        serial: serial(),
-        open_camera: scripted(script),
-        displays,
-        earlier: Vec::new(),
         care,
+        ..parts(scripted(script), displays)
     };
-    let mut device = Device::start_watched(parts, &stop).unwrap();
+    let mut device = start(parts).unwrap();
     let began = Instant::now();
     let limits = until(&stop);
     (device.run(&limits), began.elapsed())

@@ -3,16 +3,18 @@
 use crate::Act::{HalfJpeg, Lost, Picture, Silent};
 use crate::graph::Net;
 use crate::{
-    Act, Counting, RecordingDisplay, Shown, board, opened_by, run_cared, run_cared_on, scripted,
-    serial, until,
+    Act, Counting, RecordingDisplay, Shown, board, does_network_fail, is_lost, opened_by, parts_on,
+    run_cared, run_cared_on, scripted, start, until, warnings_of,
 };
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::care::Care;
-use eyelet::device::{Device, Parts};
+use eyelet::device::Parts;
 use eyelet::model::Model;
-use eyelet::show::Display;
+use eyelet::show::serial::Serial;
+use eyelet::show::{Display, State};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tract_onnx::pb::tensor_proto::DataType;
 
 #[test]
@@ -119,17 +121,41 @@ fn a_network_that_fails_on_every_frame_starves_the_watchdog() {
     care.watch(Box::new(beats.clone()));
     let mut script = vec![Picture(118)];
     script.extend((0..40).flat_map(|_| [Picture(255), Silent]));
-    let stop = AtomicBool::new(false);
-    let parts = Parts {
-        board: board(),
-        model: Model::find(&file.display().to_string(), None).unwrap(),
-        serial: serial(),
-        open_camera: scripted(script),
-        displays: Vec::new(),
-        earlier: Vec::new(),
-        care,
+    script.push(Picture(118));
+    let shown = Shown::default();
+    let display = {
+        let shown = Arc::clone(&shown);
+        opened_by(move || {
+            let shown = Arc::clone(&shown);
+            Ok(Box::new(RecordingDisplay {
+                shown,
+                fails: false,
+            }))
+        })
     };
-    let mut device = Device::start_watched(parts, &stop).unwrap();
-    assert_eq!(device.run(&until(&stop)), Ok(1));
-    assert_eq!(*beats.0.lock().unwrap(), (1, 0, 0));
+    let model = Model::find(&file.display().to_string(), None).unwrap();
+    let parts = Parts {
+        serial: Serial::new(false, Instant::now(), "unknown"),
+        care,
+        ..parts_on(board(), model, scripted(script), vec![display])
+    };
+    let mut device = start(parts).unwrap();
+    let stop = AtomicBool::new(false);
+    let warnings = warnings_of(|| assert_eq!(device.run(&until(&stop)), Ok(2)));
+    assert_eq!(*beats.0.lock().unwrap(), (2, 0, 0));
+    // The camera is there, and nothing is said of it.
+    let shown = shown.lock().unwrap();
+    let states = || shown.iter().map(|(state, _)| *state);
+    assert!(states().any(does_network_fail) && !states().any(is_lost));
+    assert_eq!(states().next_back(), Some(State::Live));
+    assert!(
+        warnings
+            .iter()
+            .any(|line| line.starts_with("network fails: ")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings.iter().all(|line| !line.contains("camera")),
+        "{warnings:?}"
+    );
 }

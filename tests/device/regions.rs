@@ -1,9 +1,8 @@
 //! Regions of the picture, which take turns.
 
 use crate::Act::{HalfJpeg, Lost, Picture};
-use crate::{board, is_lost, model, opened_by, scripted, serial, until};
+use crate::{board, is_lost, model, opened_by, parts_on, scripted, start, until};
 use eyelet::board::{Board, Region};
-use eyelet::device::Device;
 use eyelet::preprocess::Area;
 use eyelet::show::{Display, DisplayError, Scene, State};
 use std::sync::atomic::AtomicBool;
@@ -57,17 +56,13 @@ fn regions_take_turns_and_a_lost_camera_leaves_none_of_them_live() {
         let display = HalvesDisplay(Arc::clone(&to_display));
         Ok(Box::new(display) as Box<dyn Display>)
     };
-    let mut device = Device::start_with(
-        Board {
-            regions: vec![half("left", 0.0), half("right", 0.5)],
-            ..board()
-        },
-        model(),
-        serial(),
-        scripted(script),
-        vec![opened_by(open_display)],
-    )
-    .unwrap();
+    let board = Board {
+        regions: vec![half("left", 0.0), half("right", 0.5)],
+        ..board()
+    };
+    let displays = vec![opened_by(open_display)];
+    let parts = parts_on(board, model(), scripted(script), displays);
+    let mut device = start(parts).unwrap();
     let stop = AtomicBool::new(false);
     let limits = until(&stop);
     assert_eq!(device.run(&limits).unwrap(), 5);

@@ -318,12 +318,13 @@ pub(super) fn set_all(panel: &impl Panel, tuning: &Tuning) -> Result<usize, Refu
 
 fn set_these(knobs: &impl Knobs, found: &[Control], tuning: &Tuning) -> Result<usize, Refusal> {
     let settings = settings(found, tuning).map_err(Refusal::Words)?;
-    apply(knobs, &settings).map_err(|(doing, error)| Refusal::Call(doing, error))?;
-    Ok(settings.len())
+    apply(knobs, &settings).map_err(|(doing, error)| Refusal::Call(doing, error))
 }
 
-/// Sets them all; on error, returns the first that the driver refused and that is needed, with its reason.
-fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Error)> {
+/// Sets them all, and returns how many the driver took; on error, returns the first that it refused and that is needed, with its
+/// reason.
+fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<usize, (String, io::Error)> {
+    let mut count = 0;
     for setting in settings {
         let Setting {
             id,
@@ -350,8 +351,9 @@ fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Er
         if taken != *value {
             log::warn!("the driver set the control `{name}` to {taken}, not to {value}");
         }
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }
 
 #[cfg(test)]
@@ -661,6 +663,9 @@ mod tests {
             assert_eq!(result.is_ok(), is_used, "{result:?}");
             let set = if is_used { vec![(4, 5)] } else { vec![] };
             assert_eq!(*knobs.0.borrow(), set);
+            if is_used {
+                assert_eq!(result.unwrap(), 1, "the refused one does not count");
+            }
             assert!(apply(&knobs, &named).is_err());
         }
     }

@@ -1,5 +1,6 @@
 //! What the operating system's error numbers mean to someone holding a camera: one line, with what to do next.
 
+use super::gone::means_gone;
 use super::negotiate::{Disagreement, FourCc, is_deep_otherwise};
 use crate::camera::CameraError;
 use crate::camera::v4l2::V4l2Config;
@@ -11,14 +12,6 @@ use std::path::{Path, PathBuf};
 /// How to use raw sensors.
 pub(super) const RAW_ADVICE: &str = "delivers raw sensor data: name the node, and its formats or its sensor, in the board file's \
     [camera.v4l2], or have pictures made of it: a board file with [camera.pipe] and `rpicam-vid -t 0 --codec mjpeg -o - | eyelet run`";
-
-/// Errors after which the device has to be reopened, if it comes back at all.
-fn means_gone(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENODEV | libc::ENXIO | libc::EIO | libc::EPROTO | libc::ESHUTDOWN)
-    )
-}
 
 fn lost(path: &Path, reason: impl ToString) -> CameraError {
     CameraError::Lost {
@@ -428,7 +421,7 @@ mod tests {
     #[test]
     fn a_device_that_has_gone_is_lost_and_not_unusable() {
         let path = Path::new("/dev/video7");
-        for errno in [libc::ENODEV, libc::ENXIO, libc::EIO] {
+        for errno in [libc::ENODEV, libc::ENXIO, libc::EIO, libc::ETIMEDOUT] {
             for fault in [
                 opening(path, &from(errno)),
                 identifying(path, &from(errno)),

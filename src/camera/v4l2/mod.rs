@@ -14,6 +14,7 @@ mod exposure;
 mod faults;
 mod field;
 mod find;
+mod gone;
 mod media;
 mod negotiate;
 mod newest;

@@ -4,11 +4,15 @@
 //! chooses the size nearest to the requested one, and its answer is accepted (V4L2's own rule for S_FMT).
 
 use super::field::Field;
+use super::gone::means_gone;
 use crate::camera::v4l2::V4l2Config;
 use crate::frame::{Geometry, PixelFormat};
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A camera that answers needs milliseconds to take or refuse a format; the driver waits 5 s for one that does not.
+const HUNG: Duration = Duration::from_millis(500);
 
 /// The kernel's four-character code of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,10 +121,10 @@ pub(super) fn negotiate(
             .iter()
             .filter(|code| PixelFormat::from_fourcc(code.0) == Some(format));
         for &code in codes {
+            let began = Instant::now();
             let answer = match driver.set_format(code, wanted.width_px, wanted.height_px) {
                 Ok(answer) => answer,
-                // Someone else holds it, or it is gone: another format would not help.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENODEV)) => {
+                Err(error) if would_refuse_all(&error, began.elapsed()) => {
                     return Err(Disagreement::Refused(code, error));
                 }
                 Err(error) => {
@@ -158,6 +162,13 @@ pub(super) fn negotiate(
         Some(refusal) => refusal,
         None => Disagreement::of_offered(offered, &wanted.formats),
     })
+}
+
+/// Whether another format would not help after this error, which came after this long: someone else holds the camera, or it is gone, or
+/// it hangs. A USB camera that refuses a format may give the same error as one that hangs, but at once.
+fn would_refuse_all(error: &io::Error, after: Duration) -> bool {
+    let is_over = matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENODEV));
+    is_over || (means_gone(error) && after >= HUNG)
 }
 
 /// The picture that a driver's answer describes, or why it describes none.
@@ -238,6 +249,8 @@ mod tests {
         stuck_at: Option<&'static [u8; 4]>,
         /// How S_FMT says that rows lie, by format; whole pictures for others.
         fields: Vec<(&'static [u8; 4], u32)>,
+        /// How long S_FMT takes.
+        takes: Duration,
         asked: Vec<String>,
     }
 
@@ -251,6 +264,7 @@ mod tests {
                 pieces: vec![],
                 stuck_at: None,
                 fields: vec![],
+                takes: Duration::ZERO,
                 asked: vec![],
             }
         }
@@ -263,6 +277,7 @@ mod tests {
 
         fn set_format(&mut self, format: FourCc, w: u32, h: u32) -> io::Result<Accepted> {
             self.asked.push(format!("{format} {w}x{h}"));
+            std::thread::sleep(self.takes);
             if let Some((_, errno)) = self.refuses.iter().find(|(f, _)| **f == format.0) {
                 return Err(io::Error::from_raw_os_error(*errno));
             }
@@ -460,6 +475,31 @@ mod tests {
         assert!(matches!(
             negotiate(&mut driver, &request),
             Err(Disagreement::Refused(_, error)) if error.raw_os_error() == Some(libc::EBUSY)
+        ));
+        assert_eq!(driver.asked.len(), 1);
+    }
+
+    /// Each format would cost the driver's whole patience.
+    #[test]
+    fn a_camera_that_hangs_is_asked_once_and_one_that_refuses_at_once_is_asked_for_the_next_format()
+    {
+        let request = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
+        for errno in [libc::EIO, libc::ETIMEDOUT, libc::EPROTO, libc::ESHUTDOWN] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert!(would_refuse_all(&error, HUNG));
+            assert!(!would_refuse_all(&error, HUNG / 10));
+        }
+        let invalid = io::Error::from_raw_os_error(libc::EINVAL);
+        assert!(!would_refuse_all(&invalid, HUNG));
+        let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
+        driver.refuses = vec![(b"YUYV", libc::EIO)];
+        let agreed = negotiate(&mut driver, &request).unwrap();
+        assert_eq!(agreed.geometry.format, PixelFormat::Uyvy);
+        driver.asked.clear();
+        driver.takes = HUNG;
+        assert!(matches!(
+            negotiate(&mut driver, &request),
+            Err(Disagreement::Refused(_, error)) if error.raw_os_error() == Some(libc::EIO)
         ));
         assert_eq!(driver.asked.len(), 1);
     }

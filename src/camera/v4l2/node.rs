@@ -8,6 +8,7 @@ use super::BusFormat;
 use super::controls::{self, Control, Kind, Knobs};
 use super::field::Field;
 use super::negotiate::{Accepted, Driver, FourCc, Sizes};
+use crate::poll;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem;
@@ -190,23 +191,9 @@ impl Node {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            // Rounded up, so that the last fraction of a millisecond is not spent spinning.
-            let left_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-            let mut poll = libc::pollfd {
-                fd: self.fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            // SAFETY: one valid pollfd that lives for the call.
-            match unsafe { libc::poll(&mut poll, 1, left_ms) } {
-                -1 => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != io::ErrorKind::Interrupted {
-                        return Err(error);
-                    }
-                }
-                0 => return Ok(false),
-                _ => return Ok(true),
+            match poll::readable(&self.file, left) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
             }
         }
     }

@@ -125,6 +125,8 @@ impl Wire for Glass {
             [DISPLAY_OFF] => (played.is_on, played.was_off) = (false, true),
             [DISPLAY_ON] => played.is_on = true,
             [invert @ 0xa6..=0xa7] => played.is_inverted = invert == 0xa7,
+            // The voltage converter of an SH1106.
+            [0xad, 0x8a | 0x8b] if played.is_on => panic!("only while the panel is off"),
             _ => played.settings.push(bytes.to_vec()),
         }
         Ok(())
@@ -272,6 +274,26 @@ fn a_panel_that_lost_its_power_for_a_moment_is_set_up_again() {
     display.show(&live).unwrap();
     assert_eq!(glass.played().bytes, bytes, "for the next while");
     assert!(!glass.played().was_off, "it does not flicker");
+}
+
+#[test]
+fn an_sh1106_gets_what_it_takes_only_while_dark_at_the_start_alone() {
+    let config = config("controller = 'sh1106'");
+    let glass = Glass::of(&config);
+    let mut display = glass.display(&config).unwrap();
+    let converter = vec![0xad, 0x8b];
+    assert!(glass.played().settings.contains(&converter));
+    let verdict = verdict(0, 0.9);
+    let live = scene(State::Live, Some(&verdict));
+    display.show(&live).unwrap();
+    glass.played().settings.clear();
+    let Some(before) = Instant::now().checked_sub(RENEW_PERIOD) else {
+        return;
+    };
+    display.renewed_at = before;
+    display.show(&live).unwrap();
+    glass.assert_shows(&config, display.painter.canvas());
+    assert!(!glass.played().settings.contains(&converter));
 }
 
 #[test]
