@@ -776,6 +776,8 @@ mod tests {
         });
         supervisor.started(s(1));
         supervisor.received("READY=1\nWATCHDOG=1", s(2));
-        assert_eq!(supervisor.tick(s(100_000)), []);
+        for hours in 1..100 {
+            assert_eq!(supervisor.tick(s(hours * 3600)), [Order::Feed]);
+        }
     }
 }
