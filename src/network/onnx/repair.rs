@@ -59,7 +59,7 @@ pub fn model(model: &mut ModelProto, output: Option<&str>) -> Result<Before, Str
     let half_bits = half::to_float(graph);
     each_graph(graph, &mut fill_defaults);
     each_graph(graph, &mut drop_omitted);
-    constants_to_initializers(graph);
+    each_graph(graph, &mut constants_to_initializers);
     one_input(graph)?;
     grey_of_colours(graph);
     if output.is_none()
