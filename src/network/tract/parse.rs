@@ -1,5 +1,6 @@
 //! Parses a float model with tract and operators of our own: the step of a quantisation, an island, and a Softplus.
 
+use super::casts::whole_cast;
 use super::honoured::not_honoured;
 use super::island::island_from_onnx;
 use super::ranks::guard;
@@ -69,6 +70,7 @@ fn reader() -> Onnx {
     onnx.op_register.insert("Softplus", softplus);
     guard(&mut onnx.op_register);
     onnx.op_register.insert("ConvTranspose", conv_transpose);
+    onnx.op_register.insert("Cast", whole_cast);
     onnx
 }
 

@@ -230,7 +230,12 @@ impl Forms<'_> {
                 return Ok(());
             }
             "GlobalLpPool" => return self.global_lp_pool(&node),
-            "LpPool" if int(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
+            "LpPool" if int(&node, "ceil_mode", 0) != 0 => {
+                return Err("rounds its size up (ceil_mode = 1), which is not supported: export it with ceil_mode = 0, and with pads \
+                            for the last window"
+                    .into());
+            }
+            "LpPool" => return self.lp_pool(&node),
             "Pad" => return self.pad(node),
             "Resize" => return self.resize(node),
             "DequantizeLinear" if int(&node, "block_size", 0) != 0 => {
