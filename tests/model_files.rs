@@ -424,6 +424,14 @@ fn a_toml_beside_a_file_has_to_mean_that_file() {
     )
     .unwrap();
     assert_eq!(find(&roots, other).unwrap().name, "other");
+    let longer = SMALL.replace("labels", "size_bytes = 3\nlabels");
+    let longer = longer.replace("net.onnx", "other.onnx");
+    fs::write(folder.join("other.toml"), longer).unwrap();
+    let error = find(&roots, other).unwrap_err().to_string();
+    assert!(
+        error.contains("other.onnx has 1 bytes, its other.toml says 3"),
+        "{error}"
+    );
 }
 
 #[test]

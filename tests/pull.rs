@@ -377,7 +377,10 @@ fn a_file_of_another_length_is_not_even_begun() {
 #[test]
 fn an_endless_file_is_stopped() {
     let machine = Machine::of(&Server::start(&[Manner::TooLong]));
-    machine.fails(None, &["gives more than the 200000 bytes"]);
+    machine.fails(
+        None,
+        &["gives more bytes where the model.toml states 200000"],
+    );
     assert_eq!(machine.part_length(), None);
 }
 

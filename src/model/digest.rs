@@ -8,8 +8,13 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
 
-/// Checks the file at `path` against the length and the sha256 that its `model.toml` states. `remedy` ends the message.
-pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), ModelError> {
+/// Checks the file at `path` against the length and the sha256 that its description, `toml`, states. `remedy` ends the message.
+pub fn verify(
+    path: &Path,
+    stated: &NetworkFile,
+    toml: &str,
+    remedy: &str,
+) -> Result<(), ModelError> {
     if let Some(want) = stated.size_bytes {
         let got = length_of(path).map_err(|error| unreadable(path, &error))?;
         if got != want {
@@ -17,6 +22,7 @@ pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), Mod
                 path: path.to_owned(),
                 got,
                 want,
+                toml: toml.to_owned(),
                 remedy: remedy.to_owned(),
             });
         }
@@ -28,6 +34,7 @@ pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), Mod
                 path: path.to_owned(),
                 got,
                 want: want.clone(),
+                toml: toml.to_owned(),
                 remedy: remedy.to_owned(),
             });
         }

@@ -236,7 +236,7 @@ impl Model {
                 named.full_name()
             )
         };
-        verify(&path, named.network_file(), &remedy)?;
+        verify(&path, named.network_file(), &named.toml, &remedy)?;
         let output_name = named.definition.output_name.clone();
         let inspected = inspect_described(&path, output_name.as_deref());
         // That it cannot be inspected is otherwise reported when it is loaded.

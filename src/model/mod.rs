@@ -84,7 +84,7 @@ pub enum ModelError {
         reason: String,
     },
     /// The file's length differs from the one in its `model.toml`.
-    #[error("{} has {got} bytes, its model.toml says {want}: it is damaged or another file{remedy}", path.display())]
+    #[error("{} has {got} bytes, its {toml} says {want}: it is damaged or another file{remedy}", path.display())]
     Size {
         /// Which file.
         path: PathBuf,
@@ -92,11 +92,13 @@ pub enum ModelError {
         got: u64,
         /// The length that it should have.
         want: u64,
+        /// The name of the file that says so.
+        toml: String,
         /// What to do, after a semicolon, or nothing.
         remedy: String,
     },
     /// The file's digest differs from the one in its `model.toml`.
-    #[error("{} has sha256 {got}, its model.toml says {want}: it is damaged or another file{remedy}", path.display())]
+    #[error("{} has sha256 {got}, its {toml} says {want}: it is damaged or another file{remedy}", path.display())]
     Sha256 {
         /// Which file.
         path: PathBuf,
@@ -104,6 +106,8 @@ pub enum ModelError {
         got: String,
         /// The digest that it should have.
         want: String,
+        /// The name of the file that says so.
+        toml: String,
         /// What to do, after a semicolon, or nothing.
         remedy: String,
     },

@@ -106,20 +106,20 @@ pub fn pull(
     let file = named.network_file();
     let existing = named.path(roots).ok();
     if let Some(path) = &existing
-        && find::verify(path, file, "").is_ok()
+        && find::verify(path, file, &named.toml, "").is_ok()
     {
         return Ok(Pulled::Already(path.clone()));
     }
-    let name = named.full_name();
+    let (name, toml) = (named.full_name(), &named.toml);
     let sources = Source::of(&file.file, &file.urls, mirror);
     let (Some(sha256), Some(size)) = (&file.sha256, file.size_bytes) else {
         return Err(download(format!(
-            "model `{name}` cannot be fetched: its model.toml states no sha256 and size_bytes to know the file by"
+            "model `{name}` cannot be fetched: its {toml} states no sha256 and size_bytes to know the file by"
         )));
     };
     if sources.is_empty() {
         return Err(download(format!(
-            "model `{name}` cannot be fetched: its model.toml states no address; --from names a folder or a url that has {}",
+            "model `{name}` cannot be fetched: its {toml} states no address; --from names a folder or a url that has {}",
             file.file
         )));
     }
@@ -146,7 +146,13 @@ pub fn pull(
                     target.display()
                 )));
             }
-            Err(Fault::There(reason)) => {
+            Err(fault @ (Fault::There(_) | Fault::Length(_))) => {
+                let reason = match fault {
+                    Fault::Length(has) => {
+                        format!("{has} where the {toml} states {size}: it is another file")
+                    }
+                    Fault::There(reason) | Fault::Here(reason) => reason,
+                };
                 let failure = format!("{}: {reason}", source.shown());
                 if let Some(next) = sources.get(number + 1) {
                     log::warn!("{name}: {failure}; trying {}", next.shown());
@@ -195,6 +201,8 @@ fn destination(named: &Named, roots: &DataRoots) -> Result<PathBuf, Failure> {
 enum Fault {
     /// The source's fault: the next one may work.
     There(String),
+    /// The source has another file: how many bytes.
+    Length(String),
     /// This machine's fault (full disk).
     Here(String),
 }
@@ -216,7 +224,7 @@ fn fetch(
     let resumed = part.length > 0;
     match fetch_once(source, part, limits, progress) {
         // The bytes kept from before may be of another file: once more from the start.
-        Err(Fault::There(_)) if resumed && part.length == 0 => {
+        Err(Fault::There(_) | Fault::Length(_)) if resumed && part.length == 0 => {
             fetch_once(source, part, limits, progress)
         }
         done => done,
@@ -255,10 +263,7 @@ fn fetch_once(
             }
             Err(CopyError::TooLong) => {
                 part.empty()?;
-                return Err(Fault::There(format!(
-                    "gives more than the {} bytes that the model.toml states: it is another file",
-                    part.size
-                )));
+                return Err(Fault::Length("gives more bytes".to_owned()));
             }
         }
     }
@@ -287,9 +292,7 @@ fn check_length(length: u64, size: u64) -> Result<(), Fault> {
     if length == size {
         return Ok(());
     }
-    Err(Fault::There(format!(
-        "has {length} bytes where the model.toml states {size}: it is another file"
-    )))
+    Err(Fault::Length(format!("has {length} bytes")))
 }
 
 /// Requests the missing bytes of `part` from `url`, and appends them to `part`.

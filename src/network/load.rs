@@ -1,6 +1,6 @@
 //! From a file to a plan: read, checked against what the model promises, and planned by the best planner that can run it.
 
-use super::deadline::{in_time, weights_bytes};
+use super::deadline::{frame_in_time, in_time, weights_bytes};
 use super::error::NetworkError;
 use super::fused::{self, Fused};
 use super::lower;
@@ -86,7 +86,10 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
         in_time(weights, move || plan(&own, proto, threads)).map_err(unsupported)??;
     let plan = match planned {
         BestPlan::Fast(fused) => Plan::Fast(fused),
-        BestPlan::Any(planned) => Plan::Any(Box::new(ready(*planned).map_err(unsupported)?)),
+        BestPlan::Any(planned) => {
+            let tried = frame_in_time(weights, move || tried(*planned)).map_err(unsupported)?;
+            Plan::Any(Box::new(ready(tried).map_err(unsupported)?))
+        }
     };
     log_why_slow(model, &plan, why_slow.as_ref());
     Ok(Loaded {
@@ -252,6 +255,12 @@ pub(super) fn output_quantisation(
         Ok(dequantise::of_output(&mut proto))
     });
     output.map_err(unsupported)??.map_err(unsupported)
+}
+
+/// tract's plan, once it has run a frame.
+fn tried(planned: Planned) -> Result<Planned, String> {
+    let tried = planned.tried();
+    tried.map_err(|e| format!("cannot be run by tract: {}", one_line(&e)))
 }
 
 /// tract's plan with the state that it runs in.

@@ -117,6 +117,11 @@ fn of_values() -> Vec<Row> {
     let foreign = square()
         .own_node("own", "Neg", &["c"], "a", &[])
         .head("a", 8);
+    let uneven = square()
+        .node("Sin", &["c"], "s", &[])
+        .node("Add", &["s", "five"], "a", &[])
+        .weights("five", &[5])
+        .head("a", 8);
     let mut boxes = square().head("c", 8);
     boxes.graph.output.push(value("pooled", &[1, 8, 1, 1]));
     boxes.graph.output.push(value("boxes", &[1, 10, 4]));
@@ -138,6 +143,11 @@ fn of_values() -> Vec<Row> {
         ),
         row("random numbers", random, Refused(&["random"])),
         row("another domain's Neg", foreign, Refused(&["of own"])),
+        row(
+            "a sum that fails on each picture",
+            uneven,
+            Refused(&["cannot be run by tract", "Can not broadcast"]),
+        ),
         row(
             "boxes beside the scores",
             boxes,

@@ -253,7 +253,7 @@ impl Lower {
         for (name, count) in node.output.iter().zip(sizes) {
             let part = axes.sliced(axis, first, count, 1).ok_or(NOT_THERE)?;
             let part = self.seen(id, part)?;
-            self.values.insert(name.clone(), Value::Activation(part));
+            self.define(name, Value::Activation(part));
             first += count;
         }
         Ok(())

@@ -13,8 +13,8 @@ use crate::network::rewrite::forms;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
-/// Operators whose results become constants if they are floats; Clip's also if they are bytes.
-pub(super) const COMPUTES: [&str; 15] = [
+/// Operators whose results become constants if they are floats; Clip's also if they are bytes, and Range's if they are whole numbers.
+pub(super) const COMPUTES: [&str; 16] = [
     "Abs",
     "Add",
     "BatchNormalization",
@@ -24,12 +24,34 @@ pub(super) const COMPUTES: [&str; 15] = [
     "Mul",
     "Neg",
     "Pow",
+    "Range",
     "Reciprocal",
     "ReduceL2",
     "ReduceMean",
     "ReduceSum",
     "Sqrt",
     "Sub",
+];
+/// Operators that move or compare values, which those may read.
+pub(super) const LEADS: [&str; 18] = [
+    "Cast",
+    "Concat",
+    "ConstantOfShape",
+    "Equal",
+    "Expand",
+    "Flatten",
+    "Floor",
+    "Gather",
+    "Identity",
+    "Less",
+    "Mod",
+    "Reshape",
+    "Shape",
+    "Slice",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
 ];
 /// A sum or product of constants with more values than this is computed in each run instead.
 const MAX_VALUES: usize = 1 << 24;
@@ -94,8 +116,7 @@ impl Lower {
         if !shared {
             self.spend(result.len())?;
         }
-        self.values
-            .insert(output.clone(), Value::Const(Rc::new(result)));
+        self.define(output, Value::Const(Rc::new(result)));
         Ok(true)
     }
 }
@@ -215,7 +236,8 @@ fn computed(node: &NodeProto, inputs: &[Rc<Const>], opset: i64) -> Lowered<Optio
         "Clip" => return clipped(node, inputs),
         "ReduceL2" | "ReduceMean" | "ReduceSum" => return reduced(node, inputs),
         "BatchNormalization" => return normalised(node, inputs, forms::in_training(node, opset)),
-        "Equal" | "Where" | "Expand" | "ConstantOfShape" => return spread(node, inputs),
+        "Equal" | "Less" | "Where" | "Expand" | "ConstantOfShape" => return spread(node, inputs),
+        "Range" => return Ok(counted(inputs)),
         "Gather" if integers && inputs.len() == 2 && first.dims.len() == 1 => {
             picked_numbers(&first.ints(), &inputs[1])?
         }
@@ -361,6 +383,31 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources
     Some((dims, from))
 }
 
+/// Range, as ONNX Runtime adds it up.
+fn counted(inputs: &[Rc<Const>]) -> Option<Const> {
+    let [start, _, step] = inputs else {
+        return None;
+    };
+    let count = growth::count_of_range(inputs).filter(|&n| n <= MAX_VALUES)?;
+    let data = match (&start.data, &step.data) {
+        (Data::F32(start), Data::F32(step)) => {
+            let step = step[0];
+            let values = std::iter::successors(Some(start[0]), |value| Some(value + step));
+            Data::F32(Rc::new(values.take(count).collect()))
+        }
+        (Data::I64(start), Data::I64(step)) => {
+            let step = step[0];
+            let values = std::iter::successors(Some(start[0]), |value| value.checked_add(step));
+            Data::I64(values.take(count).collect())
+        }
+        _ => return None,
+    };
+    Some(Const {
+        dims: vec![count],
+        data,
+    })
+}
+
 /// Clip of floats or bytes.
 fn clipped(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     let first = &inputs[0];
@@ -499,14 +546,20 @@ fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
             dims,
             data: picked(&first.data, from.into_iter().map(|f| f.0)),
         }),
-        ("Equal", [other]) => {
+        (op @ ("Equal" | "Less"), [other]) => {
             let (Data::I64(a), Data::I64(b)) = (&first.data, &other.data) else {
                 return Ok(None);
+            };
+            let holds = match op {
+                "Equal" => |a, b| a == b,
+                _ => |a, b| a < b,
             };
             broadcast(&first.dims, &other.dims).map(|(dims, from)| Const {
                 dims,
                 data: Data::U8(Rc::new(
-                    from.iter().map(|&(i, j)| u8::from(a[i] == b[j])).collect(),
+                    from.iter()
+                        .map(|&(i, j)| u8::from(holds(a[i], b[j])))
+                        .collect(),
                 )),
             })
         }

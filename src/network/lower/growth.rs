@@ -1,6 +1,6 @@
 //! How many values an operator on constants makes, asked before it makes them.
 
-use crate::network::onnx::constant::Const;
+use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
@@ -23,7 +23,8 @@ pub(super) fn most(node: &NodeProto, inputs: &[Rc<Const>]) -> usize {
         "Gather" => others
             .first()
             .map_or(0, |at| first.len().saturating_mul(at.len())),
-        "Add" | "Div" | "Equal" | "Mod" | "Mul" | "Pow" | "Sub" | "Where" => {
+        "Range" => count_of_range(inputs).unwrap_or(0),
+        "Add" | "Div" | "Equal" | "Less" | "Mod" | "Mul" | "Pow" | "Sub" | "Where" => {
             let dims = others
                 .iter()
                 .fold(first.dims.clone(), |dims, c| together(&dims, &c.dims));
@@ -31,6 +32,30 @@ pub(super) fn most(node: &NodeProto, inputs: &[Rc<Const>]) -> usize {
         }
         _ => first.len(),
     }
+}
+
+/// How many values a Range makes; `None` if its inputs do not say.
+pub(super) fn count_of_range(inputs: &[Rc<Const>]) -> Option<usize> {
+    let [start, end, step] = inputs else {
+        return None;
+    };
+    let count = match (&start.data, &end.data, &step.data) {
+        (Data::F32(start), Data::F32(end), Data::F32(step)) => {
+            match (&start[..], &end[..], &step[..]) {
+                (&[start], &[end], &[step]) => f64::from(end - start) / f64::from(step),
+                _ => return None,
+            }
+        }
+        (Data::I64(start), Data::I64(end), Data::I64(step)) => {
+            match (&start[..], &end[..], &step[..]) {
+                (&[start], &[end], &[step]) => end.checked_sub(start)? as f64 / step as f64,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    // Nothing where it counts away from its end; a step of 0 has no end.
+    count.is_finite().then(|| count.ceil().max(0.0) as usize)
 }
 
 /// The larger of both sizes along each axis, from the last one on.

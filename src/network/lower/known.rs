@@ -2,6 +2,7 @@
 
 use super::{Lower, Lowered, Value};
 use crate::network::error::NotFused;
+use crate::network::onnx::name_of;
 use std::collections::HashSet;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
@@ -56,12 +57,9 @@ pub(crate) fn form(node: &NodeProto) -> Lowered<Form> {
                 _ => return Err("there is no fused form of this operator".into()),
             },
             ("com.microsoft", op) => match op {
-                "QuantizeLinear" => Lower::quantize_linear,
-                "DequantizeLinear" => Lower::dequantize_linear,
                 "QLinearAdd" | "QLinearMul" => Lower::qlinear_binary,
                 "QLinearGlobalAveragePool" | "QLinearAveragePool" => Lower::qlinear_pool,
                 "QGemm" => Lower::qgemm,
-                "Gelu" => Lower::gelu,
                 "QLinearSoftmax" => Lower::qlinear_softmax,
                 "QLinearConcat" => Lower::qlinear_concat,
                 "QLinearLeakyRelu" | "QLinearSigmoid" => Lower::qlinear_unary,
@@ -87,11 +85,27 @@ pub fn all_known(graph: &GraphProto) -> Result<(), NotFused> {
             constant.extend(node.output.iter().map(String::as_str));
         } else if let Err(why) = form(node) {
             return Err(NotFused {
-                node: node.name.clone(),
+                node: name_of(node).to_owned(),
                 op: node.op_type.clone(),
                 why,
             });
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::network::onnx::test_node;
+
+    #[test]
+    fn a_node_without_a_name_is_called_by_its_result() {
+        let graph = GraphProto {
+            node: vec![test_node("Sin", &["x"], &["", "sine"], &[])],
+            ..GraphProto::default()
+        };
+        assert_eq!(all_known(&graph).unwrap_err().node, "sine");
+    }
 }

@@ -49,6 +49,7 @@ pub use settle::settle;
 
 use super::error::NotFused;
 use super::graph::{Border, Graph, Quant};
+use super::onnx::name_of;
 use tract_onnx::pb::ModelProto;
 use value::{Activation, Deferred, DeferredOp, QuantisedConst, Value, View};
 use walk::Lower;
@@ -79,7 +80,7 @@ pub fn lower(mut model: ModelProto) -> Result<Graph, NotFused> {
         let lowered = lower.read_constants(&node).and_then(|()| lower.node(&node));
         lower.drop_read(&node);
         lowered.map_err(|why| NotFused {
-            node: node.name,
+            node: name_of(&node).to_owned(),
             op: node.op_type,
             why,
         })?;

@@ -4,7 +4,7 @@
 //!
 //! What a file may ask for is limited by the size of its own weights; what lies beyond stays in the graph as it is.
 
-use super::fold::{COMPUTES, fold, shape_of};
+use super::fold::{COMPUTES, LEADS, fold, shape_of};
 use super::growth::most;
 use crate::network::onnx::constant::{Const, Data};
 use crate::network::onnx::{attributes, budget, inner_graphs, is_standard, read_counts, reads};
@@ -13,26 +13,6 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
-
-/// Operators that move or compare values, which those may read.
-const LEADS: [&str; 16] = [
-    "Cast",
-    "Concat",
-    "ConstantOfShape",
-    "Equal",
-    "Expand",
-    "Flatten",
-    "Floor",
-    "Gather",
-    "Identity",
-    "Mod",
-    "Reshape",
-    "Shape",
-    "Slice",
-    "Squeeze",
-    "Transpose",
-    "Where",
-];
 
 /// For each value of the file's own weights: values that may be read and made. NFNet, by PyTorch's dynamo exporter, takes 16.
 const WORK: usize = 32;
@@ -69,7 +49,10 @@ pub fn settle(model: &mut ModelProto) -> Result<(), String> {
 enum Type {
     Float,
     Byte,
+    /// 64-bit integers.
     Whole,
+    /// Truth values, and types that are computed as another one.
+    Other,
 }
 
 /// The nodes that depend on constants alone.
@@ -116,9 +99,11 @@ impl Plan {
             }
             let of = match op {
                 "Cast" if attributes::int(node, "to", 0) == 1 => Type::Float,
-                "ConstantOfShape" => Type::Float,
-                "Cast" | "Equal" | "Shape" => Type::Whole,
-                "Where" => types.get(1).copied().unwrap_or(Type::Whole),
+                "ConstantOfShape" => type_of_value(node),
+                "Shape" => Type::Whole,
+                "Cast" if attributes::int(node, "to", 0) == 7 => Type::Whole,
+                "Cast" | "Equal" | "Less" => Type::Other,
+                "Where" => types.get(1).copied().unwrap_or(Type::Other),
                 _ => types[0],
             };
             fixed.insert(result, of);
@@ -126,7 +111,8 @@ impl Plan {
             makes[at] = match of {
                 Type::Float => computes,
                 Type::Byte => op == "Clip",
-                Type::Whole => false,
+                Type::Whole => op == "Range",
+                Type::Other => false,
             };
         }
         let mut needed = makes.clone();
@@ -142,6 +128,17 @@ impl Plan {
             }
         }
         Self { makes, needed }
+    }
+}
+
+/// The type of what a ConstantOfShape repeats.
+fn type_of_value(node: &NodeProto) -> Type {
+    let value = attributes::attribute(node, "value").and_then(|a| a.t.as_ref());
+    match value.map(|t| DataType::try_from(t.data_type)) {
+        None | Some(Ok(DataType::Float)) => Type::Float,
+        Some(Ok(DataType::Int64)) => Type::Whole,
+        Some(Ok(DataType::Int8 | DataType::Uint8)) => Type::Byte,
+        Some(_) => Type::Other,
     }
 }
 
@@ -205,11 +202,13 @@ impl<'a> Settle<'a> {
         let Some(result) = node.output.first().cloned() else {
             return;
         };
+        let gives_whole = node.op_type == "Range";
         let Some(computed) = self.compute(at) else {
             return;
         };
         let kept = self.kept.saturating_add(computed.len());
-        if kept > self.kept_most || (makes && matches!(computed.data, Data::I64(_))) {
+        let is_whole = matches!(computed.data, Data::I64(_));
+        if kept > self.kept_most || (makes && is_whole && !gives_whole) {
             return;
         }
         self.kept = kept;
@@ -371,6 +370,34 @@ mod tests {
         let computed = graph.initializer.last().unwrap();
         assert_eq!(computed.dims, [1, 2, 3]);
         assert_eq!(values_f32(computed).unwrap(), [-2., 0., 2., -4., 0., 4.]);
+    }
+
+    #[test]
+    fn every_move_that_can_be_computed_leads_to_what_is() {
+        let weights = vec![
+            float_tensor("w", &[2], vec![1., 2.]),
+            int64_tensor("axis", &[1], vec![1]),
+            int64_tensor("from", &[], vec![3]),
+            int64_tensor("to", &[], vec![1]),
+            int64_tensor("by", &[], vec![-1]),
+        ];
+        let graph = settled(
+            vec![
+                node("Unsqueeze", &["w", "axis"], "u", vec![]),
+                node("Mul", &["u", "u"], "m", vec![]),
+                node("Range", &["from", "to", "by"], "r", vec![]),
+                node("Gather", &["x", "r"], "g", vec![]),
+                node("Add", &["g", "m"], "y", vec![]),
+            ],
+            weights,
+        );
+        assert_eq!(ops(&graph), ["Gather", "Add"]);
+        assert_eq!(names(&graph), ["m", "r"]);
+        assert_eq!(values_f32(&graph.initializer[0]).unwrap(), [1., 4.]);
+        assert_eq!(graph.initializer[0].dims, [2, 1]);
+        let range = Const::read(graph.initializer[1].clone()).unwrap();
+        assert_eq!((range.dims.clone(), range.ints()), (vec![2], vec![3, 2]));
+        assert_eq!(graph.initializer[1].data_type, DataType::Int64 as i32);
     }
 
     #[test]

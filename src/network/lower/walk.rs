@@ -182,6 +182,13 @@ impl Lower {
         }
     }
 
+    /// Says what a result stands for; one without a name is nobody's.
+    pub(super) fn define(&mut self, name: &str, value: Value) {
+        if !name.is_empty() {
+            self.values.insert(name.to_owned(), value);
+        }
+    }
+
     pub(super) fn node(&mut self, node: &NodeProto) -> Lowered<()> {
         if self.fold_constant(node)? {
             return Ok(());
@@ -196,10 +203,10 @@ impl Lower {
         };
         let mut outputs = node.output.iter();
         if let Some(first) = outputs.next() {
-            self.values.insert(first.clone(), value);
+            self.define(first, value);
         }
-        for other in outputs.filter(|o| !o.is_empty()) {
-            self.values.insert(other.clone(), Value::Absent);
+        for other in outputs {
+            self.define(other, Value::Absent);
         }
         self.count_readers(node);
         Ok(())
@@ -408,5 +415,45 @@ impl Lower {
             act.id = self.add_layer(Op::ChannelsFirst, vec![act.id], tensor, "output");
         }
         Ok(act.id)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::network::onnx::attributes::of_int;
+    use crate::network::onnx::{test_model, test_node, value_info};
+
+    #[test]
+    fn a_result_without_a_name_is_no_input_that_is_left_out() {
+        let graph = GraphProto {
+            input: vec![value_info("x", 1, &[1, 3, 4, 4])],
+            ..GraphProto::default()
+        };
+        let model = test_model(graph.clone(), 18);
+        let mut lower = Lower::new(&model, &graph);
+        lower.take_picture(&graph).unwrap();
+        for node in [
+            test_node("Constant", &[], &[""], &[of_int("value_int", 1)]),
+            test_node("Shape", &["x"], &[""], &[]),
+            test_node("Identity", &["x"], &[""], &[]),
+            test_node(
+                "Split",
+                &["x"],
+                &["", "a", "b"],
+                &[of_int("axis", 1), of_int("num_outputs", 3)],
+            ),
+            test_node(
+                "Split",
+                &["x"],
+                &["", "c"],
+                &[of_int("axis", 2), of_int("num_outputs", 2)],
+            ),
+        ] {
+            lower.node(&node).unwrap();
+            assert!(!lower.values.contains_key(""), "{node:?}");
+        }
+        assert!(lower.values.contains_key("a") && lower.values.contains_key("c"));
     }
 }

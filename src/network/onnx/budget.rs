@@ -252,7 +252,7 @@ impl<'a> Scope<'a> {
             ((k - 1) * at(&dilations, i, 1) + 1, both)
         });
         Some(Span {
-            node: node.name.clone(),
+            node: name_of(node).to_owned(),
             input: node.input.first()?.clone(),
             sides: sides.collect(),
         })

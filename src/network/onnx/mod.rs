@@ -234,10 +234,8 @@ pub fn each_tensor(
 /// Calls `see` with a graph and all its subgraphs.
 pub fn each_graph(graph: &mut GraphProto, see: &mut dyn FnMut(&mut GraphProto)) {
     see(graph);
-    for attribute in graph.node.iter_mut().flat_map(|n| &mut n.attribute) {
-        for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-            each_graph(inner, see);
-        }
+    for inner in graph.node.iter_mut().flat_map(inner_graphs_mut) {
+        each_graph(inner, see);
     }
 }
 
@@ -253,6 +251,13 @@ pub fn inner_graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute
         .iter()
         .flat_map(|a| a.g.iter().chain(&a.graphs))
+}
+
+/// The same, to change them.
+pub fn inner_graphs_mut(node: &mut NodeProto) -> impl Iterator<Item = &mut GraphProto> {
+    node.attribute
+        .iter_mut()
+        .flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
 }
 
 /// How many times nodes read each value; once more if the graph outputs it.

@@ -59,7 +59,7 @@ pub fn model(model: &mut ModelProto, output: Option<&str>) -> Result<Before, Str
     let half_bits = half::to_float(graph);
     each_graph(graph, &mut fill_defaults);
     each_graph(graph, &mut drop_omitted);
-    constants_to_initializers(graph);
+    each_graph(graph, &mut constants_to_initializers);
     one_input(graph)?;
     grey_of_colours(graph);
     if output.is_none()
@@ -173,7 +173,7 @@ enum Batch {
     Added,
 }
 
-/// Sets a symbolic or zero batch to 1, and adds one to a picture without batch (HxWx3 or 3xHxW).
+/// Sets a symbolic or zero batch to 1, and adds one to a picture without batch.
 fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
     let shape = shape_of(input).map(|(_, dims)| dims);
     let name = input.name.clone();
@@ -187,7 +187,7 @@ fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
     };
     let one = Some(tensor_shape_proto::dimension::Value::DimValue(1));
     let shape = shape.unwrap_or_default();
-    if let [Some(3), _, _] | [_, _, Some(3)] = shape.as_slice() {
+    if is_picture_alone(&shape) {
         dim.insert(
             0,
             tensor_shape_proto::Dimension {
@@ -209,6 +209,17 @@ fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
             dim[0].value = one;
             Ok(Batch::Fixed)
         }
+    }
+}
+
+/// Whether a shape is that of a picture without batch: in colours, or grey with both sides fixed or both open.
+fn is_picture_alone(shape: &[Option<usize>]) -> bool {
+    match *shape {
+        [Some(3), _, _] | [_, _, Some(3)] => true,
+        [Some(1), a, b] | [a, b, Some(1)] => {
+            a.is_some() == b.is_some() && a != Some(1) && b != Some(1)
+        }
+        _ => false,
     }
 }
 
@@ -439,4 +450,67 @@ fn leads_to(graph: &GraphProto, makers: &HashMap<&str, usize>, value: &str) -> H
         }
     }
     found
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::network::onnx::{budget, test_model, test_node, value_info};
+
+    #[test]
+    fn constants_inside_of_a_branch_are_seen() {
+        let branch = GraphProto {
+            node: vec![
+                test_node(
+                    "Constant",
+                    &[],
+                    &["pads"],
+                    &[attributes::of_ints("value_ints", &[0, 5000])],
+                ),
+                test_node("Pad", &["x", "pads"], &["padded"], &[]),
+            ],
+            output: vec![value_info("padded", 1, &[])],
+            ..GraphProto::default()
+        };
+        let mut choice = test_node("If", &["bright"], &["y"], &[]);
+        choice.attribute.push(AttributeProto {
+            name: "then_branch".to_owned(),
+            g: Some(branch),
+            ..AttributeProto::default()
+        });
+        let graph = GraphProto {
+            node: vec![test_node("Cast", &["x"], &["bright"], &[]), choice],
+            input: vec![value_info("x", 1, &[1, 3, 8, 9])],
+            output: vec![value_info("y", 1, &[])],
+            ..GraphProto::default()
+        };
+        let mut model = test_model(graph, 17);
+        super::model(&mut model, None).unwrap();
+        let why = budget::check(&model.graph.unwrap()).unwrap_err();
+        assert!(why.contains("pads by 5000"), "{why}");
+    }
+
+    #[test]
+    fn a_picture_without_batch_gets_one_and_a_grey_one_its_colours() {
+        let repaired = |shape: &[i64]| {
+            let graph = GraphProto {
+                node: vec![test_node("Relu", &["x"], &["y"], &[])],
+                input: vec![value_info("x", 1, shape)],
+                output: vec![value_info("y", 1, shape)],
+                ..GraphProto::default()
+            };
+            let mut model = test_model(graph, 17);
+            super::model(&mut model, None).unwrap();
+            let graph = model.graph.unwrap();
+            shape_of(&graph.input[0]).unwrap().1
+        };
+        let known = |sizes: &[usize]| -> Vec<_> { sizes.iter().map(|&d| Some(d)).collect() };
+        assert_eq!(repaired(&[3, 8, 9]), known(&[1, 3, 8, 9]));
+        assert_eq!(repaired(&[1, 8, 9]), known(&[1, 3, 8, 9]));
+        assert_eq!(repaired(&[8, 9, 1]), known(&[1, 8, 9, 3]));
+        // Rows of scores or of features are no pictures.
+        assert_eq!(repaired(&[1, 1, 9]), known(&[1, 1, 9]));
+        assert_eq!(repaired(&[1, 9]), known(&[1, 9]));
+    }
 }

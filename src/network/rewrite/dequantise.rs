@@ -21,7 +21,7 @@ use super::outline::{float_outline, is_outline};
 use crate::network::graph::Quant;
 use crate::network::onnx::attributes::{int, normalised_index, of_float, of_int};
 use crate::network::onnx::{
-    drop_unread_weights, float_tensor, inner_graphs, set_elem_type, values_f32,
+    drop_unread_weights, float_tensor, inner_graphs, name_of, set_elem_type, values_f32,
 };
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -50,7 +50,8 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
             return Err(format!(
                 "the graph inside of node '{}' ({}) is quantised, which Eyelet does not support: export the float network, or \
                  quantise it without that part",
-                node.name, node.op_type
+                name_of(node),
+                node.op_type
             ));
         }
     }
@@ -78,7 +79,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
         new_constants: Vec::new(),
     };
     for node in nodes {
-        let (name, op) = (node.name.clone(), node.op_type.clone());
+        let (name, op) = (name_of(&node).to_owned(), node.op_type.clone());
         rewrite
             .node(node)
             .map_err(|why| format!("the quantised node '{name}' ({op}): {why}"))?;

@@ -399,6 +399,7 @@ fn instead(operator: &str, attribute: &AttributeProto, opset: i64) -> &'static s
             "export it with the default ones, or with its steps written out"
         }
         ("RNN" | "GRU" | "LSTM", _) => "export it without, or with its steps written out",
+        ("TopK", "k") => "export it with opset 10 or later",
         ("TopK", "sorted") => "export it with sorted = 1",
         _ => "export it without, or with that part in other operators",
     }

@@ -1,10 +1,11 @@
 //! Parses a float model with tract and operators of our own: the step of a quantisation, an island, and a Softplus.
 
+use super::casts::whole_cast;
 use super::honoured::not_honoured;
 use super::island::island_from_onnx;
 use super::ranks::guard;
 use super::transposed::conv_transpose;
-use crate::network::onnx::inner_graphs;
+use crate::network::onnx::{each_graph, inner_graphs, name_of};
 use crate::network::rewrite::forms::opset;
 use crate::network::rewrite::{ISLAND, STEP};
 use crate::spec::Dtype;
@@ -37,6 +38,18 @@ tract_core::element_wise!(finite_softplus, FiniteSoftplus,
     }
 );
 
+/// ONNX Runtime's own operators that tract computes. Those that are standard ones are rewritten as such, see `forms`.
+const OF_MICROSOFT: [&str; 8] = [
+    "BiasGelu",
+    "FastGelu",
+    "GatherBlockQuantized",
+    "MatMulNBits",
+    "QuickGelu",
+    "RotaryEmbedding",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
+
 /// tract's name of an element type.
 pub fn datum_type(dtype: Dtype) -> DatumType {
     match dtype {
@@ -57,6 +70,7 @@ fn reader() -> Onnx {
     onnx.op_register.insert("Softplus", softplus);
     guard(&mut onnx.op_register);
     onnx.op_register.insert("ConvTranspose", conv_transpose);
+    onnx.op_register.insert("Cast", whole_cast);
     onnx
 }
 
@@ -69,8 +83,12 @@ pub fn unknown_operator(model: &ModelProto) -> Option<String> {
         for node in &graph.node {
             let op = node.op_type.as_str();
             // tract does not look at the domain: another one's operator would be computed as the standard one of that name.
-            let domains = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
-            if !known.contains_key(op) || !domains.contains(&node.domain.as_str()) {
+            let in_domain = match node.domain.as_str() {
+                "" | "ai.onnx" | "ai.onnx.ml" => true,
+                "com.microsoft" => OF_MICROSOFT.contains(&op),
+                _ => false,
+            };
+            if !known.contains_key(op) || !in_domain {
                 return Some(refusal(node));
             }
             if let Some(why) = not_honoured(node, opset) {
@@ -101,7 +119,8 @@ fn refusal(node: &NodeProto) -> String {
     };
     format!(
         "unknown operator {}{domain} (node {:?}): {what_to_do}",
-        node.op_type, node.name
+        node.op_type,
+        name_of(node)
     )
 }
 
@@ -153,17 +172,18 @@ fn step_from_onnx(
 
 /// Renames all nodes: tract requires unique node names, weights included; in a file only the values' names must differ.
 fn name_nodes(model: &mut ModelProto) {
-    for node in model
-        .graph
-        .iter_mut()
-        .flat_map(|graph| graph.node.iter_mut())
-    {
-        // What a rewrite adds is named after the file's node too.
-        let is_added = node.output.iter().any(|name| name.starts_with("eyelet/"));
-        let of = match is_added {
-            true => format!(" of {}", node.name),
-            false => String::new(),
-        };
-        node.name = format!("{}{of} -> {}", node.op_type, node.output.join(", "));
+    let mut in_graph = |graph: &mut GraphProto| {
+        for node in &mut graph.node {
+            // What a rewrite adds is named after the file's node too.
+            let is_added = node.output.iter().any(|name| name.starts_with("eyelet/"));
+            let of = match is_added {
+                true => format!(" of {}", node.name),
+                false => String::new(),
+            };
+            node.name = format!("{}{of} -> {}", node.op_type, node.output.join(", "));
+        }
+    };
+    if let Some(graph) = &mut model.graph {
+        each_graph(graph, &mut in_graph);
     }
 }

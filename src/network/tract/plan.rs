@@ -4,6 +4,7 @@
 use super::island::attach;
 use super::islands::Islands;
 use super::parse::{datum_type, parse, unknown_operator};
+use super::squares::square_whole;
 use crate::network::graph::sizes::{MAX_VALUES, volume};
 use crate::network::onnx::budget::{self, Span};
 use crate::spec::{Dtype, Input};
@@ -89,6 +90,7 @@ impl Planned {
         check_sizes(&graph, &outlets, &spans)?;
         let mut graph = graph.into_typed()?;
         pick_by_index(&mut graph)?;
+        square_whole(&mut graph)?;
         let graph = graph.into_optimized()?;
         if let Some(node) = graph.nodes().iter().find(|n| crops(n)) {
             bail!(
@@ -154,6 +156,22 @@ fn small_enough(node: &str, dims: &[usize]) -> TractResult<()> {
         "the node {node:?} makes a tensor of {dims:?}; {MAX_VALUES} values are the limit"
     );
     Ok(())
+}
+
+impl Planned {
+    /// Runs it on a frame of zeros: some operators fail only there, and then on every frame.
+    pub fn tried(self) -> TractResult<Self> {
+        let mut plan = TractPlan::new(self)?;
+        plan.run()?;
+        Ok(Self {
+            plan: Arc::clone(plan.state.plan()),
+            remembers: plan.remembers,
+            tensor: plan.tensor,
+            input: plan.input,
+            output_dims: plan.output_dims,
+            islands: plan.islands,
+        })
+    }
 }
 
 impl TractPlan {

@@ -43,8 +43,8 @@ pub fn guard(register: &mut OnnxOpRegister) {
     }
 }
 
-/// Parses one of them.
-pub fn guarded(
+/// tract's own parse of a node.
+pub fn tracts(
     context: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
@@ -53,7 +53,16 @@ pub fn guarded(
     let operator = node.op_type.as_str();
     let build = register.0.get(operator);
     let build = build.with_context(|| format!("tract has no operator {operator}"))?;
-    let (inner, closures) = build(context, node)?;
+    build(context, node)
+}
+
+/// Parses one of them.
+pub fn guarded(
+    context: &ParsingContext,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let operator = node.op_type.as_str();
+    let (inner, closures) = tracts(context, node)?;
     let least = MIN_AXES.iter().find(|(name, _)| *name == operator);
     let least_axes = match least {
         Some(&(_, axes)) => axes as i64,

@@ -1,5 +1,7 @@
 //! Operators that tract alone would compute differently, from a file's graph to its scores.
 
+mod whole_numbers;
+
 use super::parse::one_line;
 use super::plan::{Planned, Staging, TractPlan};
 use crate::network::lower::settle;
@@ -32,7 +34,8 @@ fn run(
     budget::check(model.graph.as_ref().unwrap())?;
     settle(&mut model)?;
     forms::rewrite(&mut model)?;
-    let planned = Planned::new(model, Dtype::F32, dims, None).map_err(|e| one_line(&e))?;
+    let planned = Planned::new(model, Dtype::F32, dims, None);
+    let planned = planned.and_then(Planned::tried).map_err(|e| one_line(&e))?;
     let mut plan = TractPlan::new(planned).map_err(|e| one_line(&e))?;
     match &mut plan.input {
         Staging::F32(values) => values.copy_from_slice(x),
@@ -435,4 +438,56 @@ fn a_computed_boolean_mask_is_refused_in_words() {
     let w = float_tensor("w", &[1], vec![2.0]);
     let why = run(23, nodes, vec![w], &[1.0; 16], &[1, 4, 2, 2]).unwrap_err();
     assert!(why.contains("a boolean mask that is computed"), "{why}");
+}
+
+#[test]
+fn what_would_fail_on_each_frame_is_refused() {
+    let nodes = vec![
+        node("Sin", &["x"], "sine", &[]),
+        node("Add", &["sine", "w"], "sum", &[]),
+        node("ReduceMean", &["sum"], "y", &[of_int("keepdims", 0)]),
+    ];
+    let w = float_tensor("w", &[3], vec![0.0; 3]);
+    let why = run(17, nodes, vec![w], &[0.0; 4], &[1, 1, 4]).unwrap_err();
+    assert!(why.contains("Can not broadcast 4 against 3"), "{why}");
+}
+
+#[test]
+fn operators_of_onnx_runtime_are_known_by_name() {
+    let run = |op: &str, inputs: &[&str], attributes: &[AttributeProto]| {
+        let mut node = node(op, inputs, "y", attributes);
+        node.domain = "com.microsoft".to_owned();
+        let weights = vec![
+            int64_tensor("pads", &[6], vec![0, 0, 1, 0, 0, 1]),
+            float_tensor("nine", &[], vec![9.0]),
+        ];
+        run(17, vec![node], weights, &[1.0, 3.0, 2.0, 4.0], &[1, 1, 4])
+    };
+    // The value does not count.
+    for (mode, want) in [
+        ("reflect", [3.0, 1.0, 3.0, 2.0, 4.0, 2.0]),
+        ("edge", [1.0, 1.0, 3.0, 2.0, 4.0, 4.0]),
+        ("constant", [9.0, 1.0, 3.0, 2.0, 4.0, 9.0]),
+    ] {
+        let got = run("Pad", &["x", "pads", "nine"], &[of_text("mode", mode)]);
+        near(&got.unwrap(), &want);
+    }
+    let quick = run("QuickGelu", &["x"], &[of_float("alpha", 1.0)]).unwrap();
+    near(&quick[..1], &[1.0 / (1.0 + (-1f32).exp())]);
+    let why = run("Attention", &["x", "x", "x"], &[]).unwrap_err();
+    assert!(
+        why.contains("unknown operator Attention of com.microsoft"),
+        "{why}"
+    );
+}
+
+#[test]
+fn refusals_of_old_and_rare_forms_say_what_helps() {
+    let of_pool = [of_ints("kernel_shape", &[2]), of_int("ceil_mode", 1)];
+    let nodes = vec![node("LpPool", &["x"], "y", &of_pool)];
+    let why = run(18, nodes, vec![], &[0.0; 4], &[1, 1, 4]).unwrap_err();
+    assert!(why.contains("rounds its size up (ceil_mode = 1)"), "{why}");
+    let nodes = vec![test_node("TopK", &["x"], &["y", "at"], &[of_int("k", 2)])];
+    let why = run(9, nodes, vec![], &[0.0; 4], &[1, 1, 4]).unwrap_err();
+    assert!(why.contains("export it with opset 10 or later"), "{why}");
 }

@@ -69,7 +69,7 @@ impl Lower {
         for (name, size) in node.output.iter().zip(sizes) {
             let end = first + size;
             let value = self.pick(node, act, (first..end).collect())?;
-            self.values.insert(name.clone(), value);
+            self.define(name, value);
             first = end;
         }
         Ok(())

@@ -58,7 +58,7 @@ impl Lower {
             Dynamic::Zero(extremes),
         ];
         for (name, value) in node.output.iter().zip(results) {
-            self.values.insert(name.clone(), value.value());
+            self.define(name, value.value());
         }
         Ok(())
     }

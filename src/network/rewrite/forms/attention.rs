@@ -38,7 +38,7 @@ fn unusual(node: &NodeProto) -> Option<&'static str> {
 }
 
 impl Forms<'_> {
-    /// `softmax(Q Kᵀ / sqrt(head) + mask) V`, with Q, K and V as [batch, heads, sequence, head] or, with `q_num_heads`, as
+    /// `softmax(Q Kᵀ / sqrt(head) + mask) V`, with Q, K and V as [batch, heads, sequence, head], or of `q_num_heads` heads as
     /// [batch, sequence, heads * head].
     pub(super) fn attention(&mut self, node: &NodeProto) -> Result<(), String> {
         let more = node
@@ -65,8 +65,8 @@ impl Forms<'_> {
         }
         let out = output(node);
         let part = |what: &str| format!("eyelet/{out}.{what}");
-        let heads = int(node, "q_num_heads", 0);
-        let [q, k, v] = if heads > 0 {
+        let heads = self.heads_side_by_side(node)?;
+        let [q, k, v] = if let Some(heads) = heads {
             self.split_by_heads(node, heads)
         } else {
             let keys = part("keys");
@@ -90,13 +90,30 @@ impl Forms<'_> {
             vec![of_int("axis", -1)],
         );
         let mixed = [&part("weights")[..], &v];
-        if heads > 0 {
+        if heads.is_some() {
             self.push(node, "MatMul", &mixed, &part("mixed"), vec![]);
             self.join_heads(node, &part("mixed"));
         } else {
             self.push(node, "MatMul", &mixed, out, vec![]);
         }
         Ok(())
+    }
+
+    /// The number of heads that lie side by side in three axes. In four axes the second one counts the heads, whatever
+    /// `q_num_heads` says.
+    fn heads_side_by_side(&self, node: &NodeProto) -> Result<Option<i64>, String> {
+        let stated = int(node, "q_num_heads", 0);
+        match self.rank(input(node, 0)) {
+            Some(4) => Ok(None),
+            Some(3) if stated < 1 => Err(
+                "has three axes and no q_num_heads: its file is damaged, export it again".into(),
+            ),
+            None if stated < 1 => Ok(None),
+            Some(3) | None => Ok(Some(stated)),
+            Some(rank) => Err(format!(
+                "has queries of {rank} axes, where it needs 3 or 4: its file is damaged, export it again"
+            )),
+        }
     }
 
     /// Queries, keys (transposed for the product with them) and values head by head.
@@ -110,8 +127,15 @@ impl Forms<'_> {
             ("v", "values", [0, 2, 1, 3]),
         ];
         for (at, (split_up, _, _)) in inputs.iter().enumerate() {
-            let from = [input(node, at), &split];
-            self.push(node, "Reshape", &from, &part(split_up), vec![]);
+            let mut from = input(node, at).to_owned();
+            if self.rank(&from) != Some(3) {
+                // Whoever plans this refuses a tensor of four axes, which the Reshape would mix up.
+                let three = part(&format!("{split_up}3"));
+                let same = vec![of_ints("perm", &[0, 1, 2])];
+                self.push(node, "Transpose", &[&from], &three, same);
+                from = three;
+            }
+            self.push(node, "Reshape", &[&from, &split], &part(split_up), vec![]);
         }
         for (split_up, name, order) in [inputs[0], inputs[2], inputs[1]] {
             let order = vec![of_ints("perm", &order)];
@@ -163,7 +187,13 @@ impl Forms<'_> {
         if mask.is_empty() {
             return Ok(None);
         }
-        let stated = self.weights.get(mask);
+        let stated = self.weight(mask);
+        // From opset 24 on, what a mask is too short for is masked out; a sum would repeat a mask of one place.
+        if self.opset >= 24 && stated.is_some_and(|t| t.dims.last() == Some(&1)) {
+            return Err(format!(
+                "has a mask '{mask}' for one key, which is not supported: export it with a mask for all keys"
+            ));
+        }
         let Some(truth) = stated.filter(|t| t.data_type == DataType::Bool as i32) else {
             return Ok(Some(mask.to_owned()));
         };
@@ -197,7 +227,7 @@ fn drops_a_row(mask: &TensorProto) -> bool {
 mod tests {
     use super::super::rewrite;
     use super::*;
-    use crate::network::onnx::{test_model, test_node, typed_tensor};
+    use crate::network::onnx::{float_tensor, test_model, test_node, typed_tensor, value_info};
     use tract_onnx::pb::{AttributeProto, GraphProto};
 
     /// An Attention with a mask of two rows.
@@ -226,6 +256,66 @@ mod tests {
             assert!(why.contains("the node 'y' (Attention)"), "{why}");
             assert!(why.contains(says), "{why}");
         }
+    }
+
+    /// The operators of an Attention with `q_num_heads` whose inputs have this shape, if it is known.
+    fn by_heads(shape: Option<&[i64]>, heads: i64) -> Result<Vec<String>, String> {
+        let attributes = [of_int("q_num_heads", heads), of_int("kv_num_heads", heads)];
+        let graph = GraphProto {
+            node: vec![test_node(
+                "Attention",
+                &["x", "x", "x"],
+                &["y"],
+                &attributes,
+            )],
+            input: shape.iter().map(|s| value_info("x", 1, s)).collect(),
+            ..GraphProto::default()
+        };
+        let mut model = test_model(graph, 23);
+        rewrite(&mut model)?;
+        let nodes = model.graph.unwrap().node.into_iter();
+        Ok(nodes.map(|n| n.op_type).collect())
+    }
+
+    #[test]
+    fn four_axes_have_their_heads_apart_whatever_the_attribute_says() {
+        let reshapes = |shape: Option<&[i64]>, heads| {
+            let made = by_heads(shape, heads).unwrap();
+            made.iter().filter(|op| *op == "Reshape").count()
+        };
+        assert_eq!(reshapes(Some(&[1, 2, 12, 8]), 2), 0);
+        assert_eq!(reshapes(Some(&[1, 12, 16]), 2), 4);
+        assert_eq!(reshapes(None, 2), 4);
+        let without_a_check = by_heads(Some(&[1, 12, 16]), 2).unwrap().len();
+        // Whoever knows the axes refuses four of them.
+        assert_eq!(by_heads(None, 2).unwrap().len(), without_a_check + 3);
+        for (shape, heads, says) in [
+            (&[1, 12, 16][..], 0, "three axes and no q_num_heads"),
+            (&[12, 16], 2, "queries of 2 axes"),
+        ] {
+            let why = by_heads(Some(shape), heads).unwrap_err();
+            assert!(why.contains(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_mask_for_one_key_is_not_repeated() {
+        let masked = |opset| {
+            let graph = GraphProto {
+                node: vec![test_node(
+                    "Attention",
+                    &["x", "x", "x", "mask"],
+                    &["y"],
+                    &[],
+                )],
+                initializer: vec![float_tensor("mask", &[2, 1], vec![0.0; 2])],
+                ..GraphProto::default()
+            };
+            rewrite(&mut test_model(graph, opset))
+        };
+        masked(23).unwrap();
+        let why = masked(24).unwrap_err();
+        assert!(why.contains("a mask 'mask' for one key"), "{why}");
     }
 
     #[test]

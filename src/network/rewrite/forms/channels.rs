@@ -23,6 +23,7 @@ use tract_onnx::pb::{NodeProto, ValueInfoProto, type_proto};
 /// Operators whose results have as many axes as their first input.
 const SAME_RANK: &[&str] = &[
     "Abs",
+    "Attention",
     "AveragePool",
     "BatchNormalization",
     "Cast",
@@ -112,21 +113,12 @@ impl Forms<'_> {
         }
     }
 
-    fn is_fixed(&self, name: &str) -> bool {
-        self.weights.contains_key(name) || self.fixed.contains(name)
-    }
-
-    pub(super) fn rank(&self, name: &str) -> Option<usize> {
-        let own = self.weights.get(name).map(|t| t.dims.len());
-        own.or_else(|| self.ranks.get(name).copied())
-    }
-
     fn rank_of_results(&self, node: &NodeProto) -> Option<usize> {
         let op = node.op_type.as_str();
         match op {
             "Flatten" | "Gemm" => Some(2),
             "Reshape" => {
-                let sizes = self.weights.get(input(node, 1))?;
+                let sizes = self.weight(input(node, 1))?;
                 usize::try_from(*sizes.dims.first()?).ok()
             }
             _ if SAME_RANK.contains(&op) => self.rank(input(node, 0)),
@@ -138,6 +130,10 @@ impl Forms<'_> {
                 let ranks = [self.rank(input(node, 0))?, self.rank(input(node, 1))?];
                 let vectors = ranks.iter().filter(|&&rank| rank == 1).count();
                 ranks.into_iter().max()?.checked_sub(vectors)
+            }
+            "Gather" => {
+                let both = self.rank(input(node, 0))? + self.rank(input(node, 1))?;
+                both.checked_sub(1)
             }
             "Squeeze" | "Unsqueeze" => {
                 let count = self.axes(node)?.len();
@@ -173,13 +169,14 @@ impl Forms<'_> {
         if self.is_fixed(x) {
             return None;
         }
-        let tensor = self.weights.get(input(node, 1))?;
+        let tensor = self.weight(input(node, 1))?;
         let count = match tensor.dims[..] {
             [count] => usize::try_from(count).ok().filter(|&n| n > 1)?,
             _ => return None,
         };
         // For a file that names the same scales again and again.
-        self.channels_left = self.channels_left.checked_sub(count)?;
+        let left = self.channels_left.get().checked_sub(count)?;
+        self.channels_left.set(left);
         let scales = values_f32(tensor).ok()?;
         if !scales.iter().all(|s| s.is_finite() && *s > 0.0) {
             return None;
@@ -189,15 +186,15 @@ impl Forms<'_> {
         } else {
             x
         };
-        let kind = self.types.get(zero).or(self.types.get(of));
-        let kind = kind.copied().unwrap_or(DataType::Uint8);
+        let kind = self.kind(zero).or(self.kind(of));
+        let kind = kind.unwrap_or(DataType::Uint8);
         if !matches!(kind, DataType::Int8 | DataType::Uint8) {
             return None;
         }
         let zeros = match zero {
             "" => vec![0.0],
             _ => {
-                let zeros = self.weights.get(zero).filter(|t| holds_at_most(t, count))?;
+                let zeros = self.weight(zero).filter(|t| holds_at_most(t, count))?;
                 values_f32(zeros).ok()?
             }
         };
@@ -287,7 +284,7 @@ impl Forms<'_> {
         let limit = |at: usize, name: &str, free: f32| match input(node, at) {
             "" => Some(float(node, name, free)),
             given => {
-                let tensor = self.weights.get(given).filter(|t| holds_at_most(t, 1))?;
+                let tensor = self.weight(given).filter(|t| holds_at_most(t, 1))?;
                 values_f32(tensor).ok()?.first().copied()
             }
         };
@@ -324,13 +321,13 @@ impl Forms<'_> {
             return;
         };
         let known = self.is_fixed(input(own, 0)) && int(own, "block_size", 0) == 0;
-        let Some(tensor) = self.weights.get(input(own, 1)).filter(|_| known) else {
+        let Some(tensor) = self.weight(input(own, 1)).filter(|_| known) else {
             return;
         };
         let Some(count) = self.depthwise_channels(own, groups) else {
             return;
         };
-        let Some(channels_left) = self.channels_left.checked_sub(count) else {
+        let Some(channels_left) = self.channels_left.get().checked_sub(count) else {
             return;
         };
         if !holds_at_most(tensor, count) {
@@ -352,7 +349,7 @@ impl Forms<'_> {
             return;
         }
         let (own, from) = (own.clone(), scaled.from.clone());
-        self.channels_left = channels_left;
+        self.channels_left.set(channels_left);
         let out = output(node).to_owned();
         let (name, weights) = (
             format!("eyelet/{out}.scales"),
@@ -375,7 +372,7 @@ impl Forms<'_> {
     fn depthwise_channels(&self, own: &NodeProto, groups: usize) -> Option<usize> {
         let quantised = self.quantiser("QuantizeLinear", input(own, 0));
         let name = quantised.map_or(input(own, 0), |n| input(n, 0));
-        let first = *self.weights.get(name)?.dims.first()?;
+        let first = *self.weight(name)?.dims.first()?;
         let first = usize::try_from(first).ok()?;
         first.is_multiple_of(groups).then_some(first)
     }

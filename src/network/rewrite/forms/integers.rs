@@ -76,13 +76,13 @@ impl Forms<'_> {
     /// steps take for uint8.
     pub(super) fn integer_types(&mut self, node: &mut NodeProto) -> Result<(), String> {
         // PyTorch's exporter casts bytes to bytes.
-        let same = self.types.get(input(node, 0));
-        if node.op_type == "Cast" && same.is_some_and(|&t| int(node, "to", 0) == t as i64) {
+        let same = self.kind(input(node, 0));
+        if node.op_type == "Cast" && same.is_some_and(|t| int(node, "to", 0) == t as i64) {
             node.op_type = "Identity".into();
             node.attribute.clear();
         }
         if node.op_type == "Pad" || KEEP_TYPE.contains(&node.op_type.as_str()) {
-            if let Some(&kind) = self.types.get(input(node, 0)) {
+            if let Some(kind) = self.kind(input(node, 0)) {
                 let results = node.output.iter().cloned();
                 self.types.extend(results.map(|result| (result, kind)));
             }
@@ -99,11 +99,11 @@ impl Forms<'_> {
         let (operands, result) = places(node);
         let first = operands
             .first()
-            .and_then(|&(x, _)| self.types.get(input(node, x)).copied());
+            .and_then(|&(x, _)| self.kind(input(node, x)));
         for (x, zero_point) in operands {
             // For constants it is 0 whatever their type.
-            let computed = !self.weights.contains_key(input(node, x));
-            if let Some(&kind) = self.types.get(input(node, x)).filter(|_| computed) {
+            let computed = self.weight(input(node, x)).is_none();
+            if let Some(kind) = self.kind(input(node, x)).filter(|_| computed) {
                 self.write_out(node, zero_point, kind);
             }
         }
@@ -111,7 +111,7 @@ impl Forms<'_> {
             if let Some(kind) = first {
                 self.write_out(node, at, kind);
             }
-            let kind = self.types.get(input(node, at)).copied().or(first);
+            let kind = self.kind(input(node, at)).or(first);
             if let Some(kind) = kind {
                 self.types.insert(output(node).to_owned(), kind);
             }
@@ -131,8 +131,8 @@ impl Forms<'_> {
                     .into(),
             );
         }
-        let kind = match self.types.get(input(node, 2)) {
-            Some(&kind) => kind,
+        let kind = match self.kind(input(node, 2)) {
+            Some(kind) => kind,
             None => match i32::try_from(int(node, "output_dtype", 0)) {
                 Ok(0) | Err(_) => DataType::Uint8,
                 Ok(kind) => DataType::try_from(kind).map_err(|_| format!("gives type {kind}"))?,
@@ -170,7 +170,7 @@ impl Forms<'_> {
                 .to_owned()
         };
         let bytes = [DataType::Int8 as i32, DataType::Uint8 as i32];
-        let at = |i: usize| self.weights.get(input(&node, i)).copied();
+        let at = |i: usize| self.weight(input(&node, i));
         let tensor = at(0)
             .filter(|t| bytes.contains(&t.data_type))
             .ok_or_else(unknown)?;

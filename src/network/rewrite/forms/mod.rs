@@ -4,6 +4,8 @@
 //! ```text
 //! attention   Attention of vision networks
 //! mod         activations, pools and transforms that tract misreads, layers in training mode
+//! scope       what is known of the values of a graph and of those around it
+//! remainders  Mod
 //! norm        BatchNormalization in training mode
 //! logarithms  logarithms of sums of exponentials
 //! recurrent   RNN, GRU and LSTM that run backwards
@@ -23,16 +25,18 @@ mod moves;
 mod norm;
 mod old;
 mod recurrent;
+mod remainders;
+mod scope;
 
 pub use integers::KEEP_TYPE;
 pub use norm::in_training;
 
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints, text};
-use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
-    drop_unread_weights, float_tensor, holds_at_most, int64_tensor, is_standard, name_of,
-    read_counts,
+    drop_unread_weights, float_tensor, holds_at_most, inner_graphs_mut, int64_tensor, is_standard,
+    name_of, read_counts,
 };
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
@@ -46,7 +50,11 @@ pub fn rewrite(model: &mut ModelProto) -> Result<(), String> {
                 .into(),
         );
     }
-    model.graph.as_mut().map_or(Ok(()), |g| graph(g, opset))
+    let channels_left = Cell::new(channels::MAX_CHANNELS);
+    match &mut model.graph {
+        Some(outer) => graph(outer, opset, &channels_left, None),
+        None => Ok(()),
+    }
 }
 
 /// The model's opset version of the standard operators.
@@ -61,18 +69,24 @@ fn standard_opsets(model: &ModelProto) -> impl Iterator<Item = i64> + '_ {
     own.filter(move |o| standard(&o.domain)).map(|o| o.version)
 }
 
-fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
-    let mut nodes = std::mem::take(&mut graph.node);
+/// Rewrites a graph, which may read what is known `around` it.
+fn graph(
+    graph: &mut GraphProto,
+    opset: i64,
+    channels_left: &Cell<usize>,
+    around: Option<&Forms>,
+) -> Result<(), String> {
+    let defined = match around {
+        Some(_) => scope::defined(graph),
+        None => HashSet::new(),
+    };
+    let nodes = std::mem::take(&mut graph.node);
     let read = read_counts(&nodes, &graph.output);
-    for inner in nodes.iter_mut().flat_map(|n| &mut n.attribute) {
-        let graphs = inner.g.iter_mut().chain(&mut inner.graphs);
-        for inner in graphs {
-            self::graph(inner, opset)?;
-        }
-    }
     let initializers = std::mem::take(&mut graph.initializer);
     let mut forms = Forms {
         opset,
+        around,
+        defined,
         weights: initializers.iter().map(|t| (t.name.as_str(), t)).collect(),
         read: &read,
         types: integers::types_of(&initializers, &graph.input),
@@ -85,12 +99,15 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         scaled: HashMap::new(),
         loose: HashSet::new(),
         quantisers: HashMap::new(),
-        channels_left: channels::MAX_CHANNELS,
+        channels_left,
         nodes: Vec::with_capacity(nodes.len()),
         new_constants: Vec::new(),
         folded: false,
     };
-    for node in nodes {
+    for mut node in nodes {
+        for inner in inner_graphs_mut(&mut node) {
+            self::graph(inner, opset, channels_left, Some(&forms))?;
+        }
         let name = name_of(&node).to_owned();
         let op = node.op_type.clone();
         let before = forms.nodes.len();
@@ -119,8 +136,26 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     Ok(())
 }
 
+/// ONNX Runtime's own operators.
+const MICROSOFT: &str = "com.microsoft";
+/// Those of them that are the standard ones of the same name.
+const SAME_OF_MICROSOFT: [&str; 7] = [
+    "DequantizeLinear",
+    "Gelu",
+    "GridSample",
+    "Pad",
+    "QuantizeLinear",
+    "Range",
+    "Trilu",
+];
+
 struct Forms<'a> {
     opset: i64,
+    /// The enclosing graph, whose values it can read.
+    around: Option<&'a Forms<'a>>,
+    /// The names that a graph inside of another one has for values of its own.
+    defined: HashSet<String>,
+    /// Constants of the graph itself, as are all the maps below: [`scope`] asks those around it too.
     weights: HashMap<&'a str, &'a TensorProto>,
     /// How many nodes read a value; one more if the graph outputs it.
     read: &'a HashMap<String, usize>,
@@ -136,8 +171,8 @@ struct Forms<'a> {
     loose: HashSet<String>,
     /// Where the quantisations and dequantisations are among the nodes, by their results.
     quantisers: HashMap<String, usize>,
-    /// Channels' scales that may still be read.
-    channels_left: usize,
+    /// Channels' scales that the file's graphs may still read.
+    channels_left: &'a Cell<usize>,
     nodes: Vec<NodeProto>,
     new_constants: Vec<TensorProto>,
     /// Some constants have lost a reader.
@@ -146,6 +181,9 @@ struct Forms<'a> {
 
 impl Forms<'_> {
     fn node(&mut self, mut node: NodeProto) -> Result<(), String> {
+        if node.domain == MICROSOFT && SAME_OF_MICROSOFT.contains(&node.op_type.as_str()) {
+            node.domain.clear();
+        }
         self.integer_types(&mut node)?;
         self.follow(&node);
         match node.op_type.as_str() {
@@ -177,7 +215,8 @@ impl Forms<'_> {
             "Mod" => {
                 self.computed_dividend(&mut node);
                 if int(&node, "fmod", 0) == 0 {
-                    return self.modulo(node);
+                    self.modulo(node);
+                    return Ok(());
                 }
             }
             "DFT" if self.opset >= 20 && input(&node, 2).is_empty() => {
@@ -191,7 +230,12 @@ impl Forms<'_> {
                 return Ok(());
             }
             "GlobalLpPool" => return self.global_lp_pool(&node),
-            "LpPool" if int(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
+            "LpPool" if int(&node, "ceil_mode", 0) != 0 => {
+                return Err("rounds its size up (ceil_mode = 1), which is not supported: export it with ceil_mode = 0, and with pads \
+                            for the last window"
+                    .into());
+            }
+            "LpPool" => return self.lp_pool(&node),
             "Pad" => return self.pad(node),
             "Resize" => return self.resize(node),
             "DequantizeLinear" if int(&node, "block_size", 0) != 0 => {
@@ -222,7 +266,7 @@ impl Forms<'_> {
 
     /// An empty list of axes stands for all of them; our planner and tract take it for none.
     fn empty_axes(&mut self, node: &mut NodeProto) -> Result<(), String> {
-        let given = self.weights.get(input(node, 1));
+        let given = self.weight(input(node, 1));
         let listed = ints(node, "axes").is_some_and(|axes| axes.is_empty());
         if !listed && !given.is_some_and(|axes| holds_at_most(axes, 0)) {
             return Ok(());
@@ -271,45 +315,6 @@ impl Forms<'_> {
         let axis = int64_tensor(&format!("eyelet/{}.axis", output(node)), &[], vec![-2]);
         node.input.resize(3, String::new());
         node.input[2] = self.constant(axis);
-    }
-
-    /// tract mistakes a constant dividend for the divisor: it becomes a computed one.
-    fn computed_dividend(&mut self, node: &mut NodeProto) {
-        if !self.weights.contains_key(input(node, 0)) {
-            return;
-        }
-        let (a, b, out) = (input(node, 0), input(node, 1), output(node));
-        let (zero, dividend) = (
-            format!("eyelet/{out}.zero"),
-            format!("eyelet/{out}.dividend"),
-        );
-        self.push(node, "Sub", &[b, b], &zero, vec![]);
-        self.push(node, "Add", &[a, &zero], &dividend, vec![]);
-        node.input[0] = dividend;
-    }
-
-    /// The remainder with the divisor's sign, from remainders with the dividend's sign, which tract gets right: `rem(rem(a, b) +
-    /// b, b)`.
-    fn modulo(&mut self, mut node: NodeProto) -> Result<(), String> {
-        let truncated = || vec![of_int("fmod", 1)];
-        let divisor = self.weights.get(input(&node, 1));
-        let unsigned = [
-            DataType::Uint8,
-            DataType::Uint16,
-            DataType::Uint32,
-            DataType::Uint64,
-        ];
-        if divisor.is_some_and(|t| unsigned.iter().any(|&u| u as i32 == t.data_type)) {
-            node.attribute = truncated();
-            self.nodes.push(node);
-            return Ok(());
-        }
-        let (a, b, out) = (input(&node, 0), input(&node, 1), output(&node));
-        let (first, moved) = (format!("eyelet/{out}.first"), format!("eyelet/{out}.moved"));
-        self.push(&node, "Mod", &[a, b], &first, truncated());
-        self.push(&node, "Add", &[&first, b], &moved, vec![]);
-        self.push(&node, "Mod", &[&moved, b], out, truncated());
-        Ok(())
     }
 
     /// The norm of each channel. The rank is not known here: the values of a channel are flattened to one row.
@@ -405,15 +410,6 @@ impl Forms<'_> {
                 self.push(node, op, &[x], out, vec![keep, axes]);
             }
         }
-    }
-
-    /// The integers of a short constant of the file.
-    fn ints(&self, name: &str) -> Option<Vec<i64>> {
-        let tensor = self.weights.get(name)?;
-        if !holds_at_most(tensor, MAX_LIST) {
-            return None;
-        }
-        Some(integers::whole_numbers(tensor)?.1)
     }
 
     fn float(&mut self, name: &str, dims: &[usize], values: Vec<f32>) -> String {

@@ -97,7 +97,7 @@ impl Forms<'_> {
         if node.input.len() > 2 && !matches!(text(node, "mode"), "" | "constant") {
             node.input[2].clear();
         }
-        if let Some(&value) = self.weights.get(input(node, 2))
+        if let Some(value) = self.weight(input(node, 2))
             && value.dims == [1]
         {
             let name = format!("eyelet/{}.value", output(node));
@@ -114,7 +114,7 @@ impl Forms<'_> {
     pub(super) fn resize(&mut self, mut node: NodeProto) -> Result<(), String> {
         let how = text(&node, "coordinate_transformation_mode");
         let corners = matches!(how, "align_corners" | "tf_crop_and_resize");
-        let scales = self.weights.get(input(&node, 2)).copied();
+        let scales = self.weight(input(&node, 2));
         let scales = scales.filter(|scales| holds_at_most(scales, MAX_LIST));
         let nearest = matches!(text(&node, "mode"), "" | "nearest");
         if nearest && matches!(how, "tf_crop_and_resize" | "half_pixel_symmetric") {

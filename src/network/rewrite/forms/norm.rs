@@ -3,7 +3,7 @@
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int};
-use crate::network::onnx::int64_tensor;
+use crate::network::onnx::{int64_tensor, name_of};
 use tract_onnx::pb::NodeProto;
 
 /// Whether the node uses the statistics of its input: by its attribute or, in older opsets, by having them as outputs.
@@ -31,7 +31,7 @@ impl Forms<'_> {
         log::warn!(
             "the node '{}' (BatchNormalization) was exported in training mode: it normalises by the statistics of each \
              picture, as ONNX Runtime does; if that is not meant, export it after model.eval()",
-            node.name
+            name_of(node)
         );
         let part = |what: &str| format!("eyelet/{out}.{what}");
         let rows = self.constant(int64_tensor(&part("rows"), &[3], vec![0, 0, -1]));

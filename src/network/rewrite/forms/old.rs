@@ -11,7 +11,7 @@ impl Forms<'_> {
         let slopes = node.op_type == "PRelu";
         let named = attribute(node, "axis").is_some() && int(node, "broadcast", 0) != 0;
         let axis = if slopes { 1 } else { int(node, "axis", 0) };
-        let Some(&operand) = self.weights.get(input(node, 1)) else {
+        let Some(operand) = self.weight(input(node, 1)) else {
             return if named { Err(UNKNOWN.into()) } else { Ok(()) };
         };
         let own = operand.dims.len();
@@ -19,8 +19,9 @@ impl Forms<'_> {
             return Ok(());
         }
         // For a file that names the same operand again and again.
-        let left = stated_count(operand).and_then(|count| self.channels_left.checked_sub(count));
-        self.channels_left = left.ok_or(UNKNOWN)?;
+        let left =
+            stated_count(operand).and_then(|count| self.channels_left.get().checked_sub(count));
+        self.channels_left.set(left.ok_or(UNKNOWN)?);
         let rank = self.rank(input(node, 0)).ok_or(UNKNOWN)?;
         let behind = normalised_index(axis, rank).and_then(|axis| rank.checked_sub(axis + own));
         let behind = behind
