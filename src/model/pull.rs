@@ -132,7 +132,7 @@ pub fn pull(
         .map_err(|error| download(format!("{} cannot be written: {error}", target.display())))?;
     let mut failures = Vec::with_capacity(sources.len());
     for (number, source) in sources.iter().enumerate() {
-        match fetch(source, &mut part, limits, progress) {
+        let reason = match fetch(source, &mut part, limits, progress) {
             Ok(()) => {
                 part.finish().map_err(|error| {
                     download(format!("{} cannot be written: {error}", target.display()))
@@ -146,20 +146,16 @@ pub fn pull(
                     target.display()
                 )));
             }
-            Err(fault @ (Fault::There(_) | Fault::Length(_))) => {
-                let reason = match fault {
-                    Fault::Length(has) => {
-                        format!("{has} where the {toml} states {size}: it is another file")
-                    }
-                    Fault::There(reason) | Fault::Here(reason) => reason,
-                };
-                let failure = format!("{}: {reason}", source.shown());
-                if let Some(next) = sources.get(number + 1) {
-                    log::warn!("{name}: {failure}; trying {}", next.shown());
-                }
-                failures.push(failure);
+            Err(Fault::Length(has)) => {
+                format!("{has} where the {toml} states {size}: it is another file")
             }
+            Err(Fault::There(reason)) => reason,
+        };
+        let failure = format!("{}: {reason}", source.shown());
+        if let Some(next) = sources.get(number + 1) {
+            log::warn!("{name}: {failure}; trying {}", next.shown());
         }
+        failures.push(failure);
     }
     let kept = part.length;
     part.abandon();

@@ -2,8 +2,8 @@
 
 use crate::Act::{CutJpeg, HalfJpeg, Lost, Old, Picture, Silent, Stall};
 use crate::{
-    Act, Counting, RecordingDisplay, SIDE_PX, Shown, board, is_lost, model, opened_by, parts,
-    parts_on, run, run_cared_on, scripted, start, until, warnings_of,
+    Act, Counting, SIDE_PX, Shown, board, is_lost, model, opened_by, parts, parts_on, recording,
+    run, run_cared_on, scripted, start, until, warnings_of,
 };
 use eyelet::board::policy::Policy;
 use eyelet::camera::v4l2::V4l2Config;
@@ -444,16 +444,7 @@ fn why_there_is_no_camera_at_start_is_reported_whenever_it_changes() {
 #[test]
 fn displays_say_that_the_board_is_starting_while_a_stream_is_silent() {
     let shown = Shown::default();
-    let display = {
-        let shown = Arc::clone(&shown);
-        opened_by(move || {
-            let shown = Arc::clone(&shown);
-            Ok(Box::new(RecordingDisplay {
-                shown,
-                fails: false,
-            }))
-        })
-    };
+    let display = recording(&shown, false);
     let seen = Arc::clone(&shown);
     let (mut asked, mut camera) = (0, scripted(vec![Picture(1)]));
     let open_camera: OpenCamera = Box::new(move || {

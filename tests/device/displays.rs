@@ -2,7 +2,7 @@
 
 use crate::Act::Picture;
 use crate::{
-    Counting, RecordingDisplay, Shown, opened_by, parts, run, run_cared_on, scripted, start, until,
+    Counting, Shown, opened_by, parts, recording, run, run_cared_on, scripted, start, until,
     warnings_of,
 };
 use eyelet::board::policy::Policy;
@@ -83,16 +83,10 @@ fn a_slow_display_holds_up_neither_frames_nor_the_others() {
 #[test]
 fn a_display_that_fails_leaves_the_others_on() {
     let shown = [Shown::default(), Shown::default(), Shown::default()];
-    let one = |index: usize, fails: bool, is_slow: bool| {
-        let shown = Arc::clone(&shown[index]);
-        OpenDisplay {
-            name: format!("display {index}"),
-            is_slow,
-            ..opened_by(move || {
-                let shown = Arc::clone(&shown);
-                Ok(Box::new(RecordingDisplay { shown, fails }))
-            })
-        }
+    let one = |index: usize, fails: bool, is_slow: bool| OpenDisplay {
+        name: format!("display {index}"),
+        is_slow,
+        ..recording(&shown[index], fails)
     };
     let displays = vec![
         one(0, true, false),

@@ -179,6 +179,15 @@ fn opened_by(
     }
 }
 
+/// A display that keeps in `shown` what it is given, and may fail after that.
+fn recording(shown: &Shown, fails: bool) -> OpenDisplay {
+    let shown = Arc::clone(shown);
+    opened_by(move || {
+        let shown = Arc::clone(&shown);
+        Ok(Box::new(RecordingDisplay { shown, fails }))
+    })
+}
+
 fn board() -> Board {
     Board {
         name: "test".into(),
@@ -291,15 +300,7 @@ fn until(stop: &AtomicBool) -> Limits<'_> {
 /// Runs a script to its end; gives the frames that were classified and what the display was given.
 fn run(script: Vec<Act>, display_fails: bool) -> (u64, Vec<(State, Option<usize>)>) {
     let shown = Shown::default();
-    let to_display = Arc::clone(&shown);
-    let open_display = move || {
-        let display = RecordingDisplay {
-            shown: Arc::clone(&to_display),
-            fails: display_fails,
-        };
-        Ok(Box::new(display) as Box<dyn Display>)
-    };
-    let parts = parts(scripted(script), vec![opened_by(open_display)]);
+    let parts = parts(scripted(script), vec![recording(&shown, display_fails)]);
     let mut device = start(parts).unwrap();
     let stop = AtomicBool::new(false);
     let frames = device.run(&until(&stop)).unwrap();

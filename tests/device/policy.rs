@@ -3,16 +3,15 @@
 use crate::Act::{HalfJpeg, Lost, Picture, Silent};
 use crate::graph::Net;
 use crate::{
-    Act, Counting, RecordingDisplay, Shown, board, does_network_fail, is_lost, opened_by, parts_on,
-    run_cared, run_cared_on, scripted, start, until, warnings_of,
+    Act, Counting, Shown, board, does_network_fail, is_lost, parts_on, recording, run_cared,
+    run_cared_on, scripted, start, until, warnings_of,
 };
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::care::Care;
 use eyelet::device::Parts;
 use eyelet::model::Model;
+use eyelet::show::State;
 use eyelet::show::serial::Serial;
-use eyelet::show::{Display, State};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -92,14 +91,9 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
     assert_eq!(timeless(&failure.message), "policy: camera lost for N s");
     assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (1, 0, 0));
 
-    let fails = || {
-        Ok(Box::new(RecordingDisplay {
-            shown: Shown::default(),
-            fails: true,
-        }) as Box<dyn Display>)
-    };
     let script = (0..5).map(Picture).collect();
-    let (result, _) = run_cared_on(vec![opened_by(fails)], script, watched(retry));
+    let fails = recording(&Shown::default(), true);
+    let (result, _) = run_cared_on(vec![fails], script, watched(retry));
     assert_eq!(result, Ok(5));
     assert_eq!(*beats.0.lock().unwrap(), (0, 5, 0));
 }
@@ -123,16 +117,7 @@ fn a_network_that_fails_on_every_frame_starves_the_watchdog() {
     script.extend((0..40).flat_map(|_| [Picture(255), Silent]));
     script.push(Picture(118));
     let shown = Shown::default();
-    let display = {
-        let shown = Arc::clone(&shown);
-        opened_by(move || {
-            let shown = Arc::clone(&shown);
-            Ok(Box::new(RecordingDisplay {
-                shown,
-                fails: false,
-            }))
-        })
-    };
+    let display = recording(&shown, false);
     let model = Model::find(&file.display().to_string(), None).unwrap();
     let parts = Parts {
         serial: Serial::new(false, Instant::now(), "unknown"),
